@@ -1,0 +1,1 @@
+"""What a job needs next: one planner a kind of job."""

@@ -1,0 +1,1 @@
+"""The nouns: ids, amounts, jobs, instances and attempts, agents, offers. Values only."""

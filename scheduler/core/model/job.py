@@ -1,0 +1,176 @@
+"""A job as it was declared: validated, complete, with every default filled in.
+
+`Template` is what a running task was made from: a change of it replaces tasks. Everything else in
+`JobSpec` (labels, priority, instances, policies) changes without touching a task.
+Durations are seconds.
+"""
+
+import enum
+
+import msgspec
+
+from scheduler.core.model.ids import JobId, Role
+from scheduler.core.model.resources import Amounts
+
+
+class Kind(enum.StrEnum):
+    SERVICE = "service"
+    BATCH = "batch"
+
+
+class Shell(msgspec.Struct, frozen=True, tag="shell"):
+    """A command line for `/bin/sh -c`."""
+
+    line: str
+
+
+class Argv(msgspec.Struct, frozen=True, tag="argv"):
+    """A program and its arguments, no shell between. `argv[0]` is the program."""
+
+    argv: tuple[str, ...]
+
+
+class ContainerType(enum.StrEnum):
+    MESOS = "mesos"
+    DOCKER = "docker"
+
+
+class Container(msgspec.Struct, frozen=True):
+    image: str
+    type: ContainerType = ContainerType.MESOS
+
+
+class Port(msgspec.Struct, frozen=True):
+    """A port of the task: any free one of the agent's, or the fixed one named by `host`."""
+
+    name: str
+    host: int | None = None
+
+
+class Artifact(msgspec.Struct, frozen=True):
+    """Something that the agent fetches into the sandbox before the start."""
+
+    uri: str
+    extract: bool = True
+    executable: bool = False
+    cache: bool = False
+    output_file: str | None = None
+
+
+class Operator(enum.StrEnum):
+    UNIQUE = "unique"
+    IS = "is"
+    LIKE = "like"
+
+
+class Constraint(msgspec.Struct, frozen=True):
+    """`attribute operator value`. The attribute is `hostname`, `@region`, `@zone` or one of
+    the agent's own.
+
+    `like` takes a regular expression that must match the whole value.
+    """
+
+    attribute: str
+    operator: Operator
+    value: str = ""
+
+
+class HttpProbe(msgspec.Struct, frozen=True, tag="http"):
+    port: str
+    path: str = "/"
+    scheme: str = "http"
+
+
+class TcpProbe(msgspec.Struct, frozen=True, tag="tcp"):
+    port: str
+
+
+class CommandProbe(msgspec.Struct, frozen=True, tag="command"):
+    line: str
+
+
+class HealthCheck(msgspec.Struct, frozen=True):
+    """The agent's executor kills the task after `failures` failed probes in a row.
+
+    `port` of a probe names one of the template's ports.
+    """
+
+    probe: HttpProbe | TcpProbe | CommandProbe
+    delay_s: float = 0.0
+    interval_s: float = 10.0
+    timeout_s: float = 20.0
+    grace_s: float = 10.0
+    failures: int = 3
+
+
+class Template(msgspec.Struct, frozen=True):
+    role: Role
+    command: Shell | Argv | None
+    amounts: Amounts
+    container: Container | None = None
+    user: str | None = None
+    ports: tuple[Port, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    artifacts: tuple[Artifact, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    health: HealthCheck | None = None
+    kill_grace_s: float = 3.0
+    max_runtime_s: float | None = None
+
+
+class RestartPolicy(enum.StrEnum):
+    ALWAYS = "always"
+    ON_FAILURE = "on_failure"
+    NEVER = "never"
+
+
+class Restart(msgspec.Struct, frozen=True):
+    """When an ended attempt is followed by another, and how long after.
+
+    The delay is `initial * factor ** (failures in a row - 1)`, at most `max`. `attempts` bounds the
+    failures in a row; 0 is no limit. A batch's `retries: n` is `attempts = n + 1` here.
+    """
+
+    policy: RestartPolicy = RestartPolicy.ALWAYS
+    backoff_initial_s: float = 1.0
+    backoff_factor: float = 2.0
+    backoff_s_max: float = 300.0
+    attempts: int = 0
+
+
+class OnReturn(enum.StrEnum):
+    KEEP_NEW = "keep_new"
+    KEEP_OLD = "keep_old"
+
+
+class Unreachable(msgspec.Struct, frozen=True):
+    """What to do with a task on a partitioned agent: wait, then replace; when it returns, keep one.
+
+    `replace_after_s` None: never replace, wait for ever.
+    """
+
+    replace_after_s: float | None = 300.0
+    on_return: OnReturn = OnReturn.KEEP_NEW
+
+
+class Update(msgspec.Struct, frozen=True):
+    """One instance at a time, the old one stopped first; the next follows when the new one has run
+    (healthy, where it has a check) for `min_healthy_s`."""
+
+    min_healthy_s: float = 10.0
+
+
+class JobSpec(msgspec.Struct, frozen=True):
+    job: JobId
+    kind: Kind
+    instances: int
+    template: Template
+    priority: int = 50
+    labels: tuple[tuple[str, str], ...] = ()
+    restart: Restart = Restart()
+    unreachable: Unreachable = Unreachable()
+    update: Update = Update()
+
+
+INSTANCES_MAX = 100_000
+"""Instances that one job may have."""

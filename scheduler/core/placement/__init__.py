@@ -1,0 +1,1 @@
+"""Which instance goes where: constraints, the grouped matcher, and carving exact resources."""

@@ -1,0 +1,78 @@
+"""What is stored: one record a key, and the writes that a step asks for.
+
+Any subset of a crash's last transactions may survive, so each record is understood alone.
+Neighbours: `state.py` applies records, `store/` keeps them. How they look as bytes is the store's
+business (`store/records.py`), with a schema number each.
+"""
+
+import enum
+
+import msgspec
+
+from scheduler.core.model.ids import FrameworkId, InstanceKey, JobId, Uid
+from scheduler.core.model.instance import Instance
+from scheduler.core.model.job import JobSpec
+
+
+class FrameworkRecord(msgspec.Struct, frozen=True):
+    """Who we are to the master. `armed`: the real failover timeout was set after the first
+    SUBSCRIBE (which goes out with 0, so that one that is cut off leaves nothing behind)."""
+
+    framework_id: FrameworkId
+    armed: bool
+    subscribed_at: float
+
+
+class Desired(enum.StrEnum):
+    RUN = "run"
+    STOP = "stop"
+    DELETE = "delete"
+
+
+class JobRecord(msgspec.Struct, frozen=True):
+    """A declared job. `version` counts every change, `template_version` is the version in which the
+    template changed last. `uid` is minted at the first submit and lives as long as the record.
+    `ended_at` is set when a batch has nothing left to run. Times are wall seconds."""
+
+    spec: JobSpec
+    uid: Uid
+    version: int
+    template_version: int
+    desired: Desired
+    created_at: float
+    changed_at: float
+    ended_at: float | None = None
+
+
+Record = FrameworkRecord | JobRecord | Instance
+
+
+class FrameworkKey(msgspec.Struct, frozen=True, gc=False):
+    """The key of the one framework record."""
+
+
+FRAMEWORK = FrameworkKey()
+RecordKey = FrameworkKey | JobId | InstanceKey
+
+
+class Put(msgspec.Struct, frozen=True, gc=False):
+    record: Record
+
+
+class Remove(msgspec.Struct, frozen=True, gc=False):
+    """A `str` key is a job's, an `InstanceKey` an instance's."""
+
+    key: RecordKey
+
+
+Write = Put | Remove
+
+
+def key_of(record: Record) -> RecordKey:
+    match record:
+        case FrameworkRecord():
+            return FRAMEWORK
+        case JobRecord():
+            return record.spec.job
+        case Instance():
+            return record.key

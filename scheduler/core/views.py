@@ -1,0 +1,100 @@
+"""What users see of the engine: values made from the live tables, on request.
+
+Shapes are here; `offerd`'s REST answers are these structs as JSON. Times are wall seconds.
+Only the functions below read the tables; they never change them.
+"""
+
+import msgspec
+
+from scheduler.core.model.resources import Amounts
+
+
+class JobView(msgspec.Struct, frozen=True):
+    """`state` is one of running, stopped, deleting, ended; `update` is '', 'going on' or a sentence
+    that says why it halts. `tasks` counts the instances by the state of their live attempt;
+    instances without one count as `queued`, `finished`, `failed` or `error`."""
+
+    job: str
+    kind: str
+    state: str
+    role: str
+    priority: int
+    instances: int
+    version: int
+    template_version: int
+    tasks: dict[str, int]
+    update: str
+    created_at: float
+    changed_at: float
+    ended_at: float | None
+    labels: dict[str, str]
+
+
+class TaskView(msgspec.Struct, frozen=True):
+    """One attempt, or an instance that waits for one (then `id` is empty and state `queued`).
+
+    `waits_for` says why it waits; `next_at` when its back-off ends."""
+
+    id: str
+    job: str
+    instance: int
+    attempt: int
+    state: str
+    agent_id: str
+    hostname: str
+    since: float
+    version: int
+    ports: tuple[int, ...] = ()
+    agent_url: str = ""
+    healthy: bool | None = None
+    reason: str = ""
+    message: str = ""
+    end: str = ""
+    failures: int = 0
+    next_at: float | None = None
+    waits_for: str = ""
+    launched_at: float | None = None
+    started_at: float | None = None
+
+
+class AgentView(msgspec.Struct, frozen=True):
+    """`seen_s_ago` is the age of what the operator API said; None: only known from offers."""
+
+    id: str
+    hostname: str
+    url: str
+    active: bool | None
+    attributes: dict[str, str]
+    tasks: int
+    total: Amounts | None
+    used: Amounts | None
+    seen_s_ago: float | None
+    region: str = ""
+    zone: str = ""
+
+
+class UnknownTaskView(msgspec.Struct, frozen=True):
+    """A task that runs under our framework id but is in no record of ours: kept, and shown."""
+
+    id: str
+    agent_id: str
+    state: str
+    since: float
+
+
+class StatusView(msgspec.Struct, frozen=True):
+    """What the engine can say of itself; the runtime adds instance, leader and store."""
+
+    framework_id: str
+    master: str
+    connected: bool
+    connected_since: float | None
+    reconciling: bool
+    jobs: int
+    tasks: dict[str, int]
+    waiting: int
+    suppressed: tuple[str, ...]
+    roles: tuple[str, ...]
+    unknown_tasks: int
+    store_refusing: str
+    agents_hidden: str

@@ -1,0 +1,66 @@
+"""What the runtime asks of the adapters around the engine. Each is small enough to be faked, and
+each fake passes the contract suite of the real one (tests/contract).
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol
+
+from scheduler.core.effects import Call, Wanted
+from scheduler.core.events import Event
+from scheduler.core.model.ids import FrameworkId
+from scheduler.core.records import Record, Write
+
+Emit = Callable[[Event], None]
+"""Hands an event to the engine's mailbox; called in the loop's own thread."""
+
+
+class Store(Protocol):
+    """Durable records. One writer; the last write of a key wins.
+
+    `submit` never blocks. `done` is called in the loop when the writes are durable, in submit
+    order. A store that refuses keeps the writes, calls `refusing(reason)` once, tries again, and
+    calls `recovered()` when they went through. A store that must not write any more (another term
+    began, the file was taken) raises TermEnded out of `run`.
+    """
+
+    async def open(self) -> None: ...
+
+    def load(self) -> AsyncIterator[Sequence[Record]]: ...
+
+    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None: ...
+
+    async def run(self, refusing: Callable[[str], None], recovered: Callable[[], None]) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+class Session(Protocol):
+    """The one connection with the master: stream and calls, lost and made anew together.
+
+    `run` connects, subscribes as `wanted()` and `framework_id()` say, emits events, reconnects
+    with a back-off, until cancelled; it raises FrameworkRemoved or MasterRefused when trying again
+    cannot help. `send` queues calls, in order; each ends as one CallEnded event. Calls given while
+    there is no connection end as NOT_SENT.
+    """
+
+    async def run(
+        self,
+        emit: Emit,
+        *,
+        framework_id: Callable[[], FrameworkId | None],
+        wanted: Callable[[], Wanted],
+    ) -> None: ...
+
+    def send(self, calls: Sequence[Call]) -> None: ...
+
+
+class Election(Protocol):
+    """Who leads. `lead` waits for the office and gives its term; it raises when it is lost."""
+
+    async def campaign(self) -> int: ...
+
+    async def watch(self) -> None:
+        """Returns never; raises when the office is lost."""
+        ...
+
+    async def resign(self) -> None: ...
