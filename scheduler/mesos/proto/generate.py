@@ -22,27 +22,30 @@ COMPILER_VERSION = "libprotoc 31.1"
 COMPILER_TIMEOUT_S = 60.0
 
 
-def compiler() -> Path:
-    """The pinned ``protoc``, looked for beside the interpreter first, then on the path.
-
-    Raises SystemExit when there is none or it has another version.
-    """
+def find_compiler() -> Path | None:
+    """Where ``protoc`` is: beside the interpreter, else on the path, else nowhere."""
     beside = Path(sys.executable).with_name("protoc")
-    found = beside if beside.exists() else which("protoc")
-    if found is None:
-        raise SystemExit("protoc not found: install the 'check' extra")
-    version = _run([str(found), "--version"])
-    if version != COMPILER_VERSION:
-        raise SystemExit(f"{found} is {version!r}, needed is {COMPILER_VERSION!r}")
-    return Path(found)
+    if beside.exists():
+        return beside
+    found = which("protoc")
+    return None if found is None else Path(found)
 
 
 def generate(target: Path) -> None:
-    """Write all modules and their stubs below ``target``, under the package's path."""
+    """Write all modules and their stubs below ``target``, under the package's path.
+
+    Raises SystemExit when the compiler is missing, has another version or fails.
+    """
+    compiler = find_compiler()
+    if compiler is None:
+        raise SystemExit("protoc not found: install the 'check' extra")
+    version = _run([str(compiler), "--version"])
+    if version != COMPILER_VERSION:
+        raise SystemExit(f"{compiler} is {version!r}, needed is {COMPILER_VERSION!r}")
     sources = sorted(PROTO_DIRECTORY.glob("*.proto"))
     _run(
         [
-            str(compiler()),
+            str(compiler),
             f"--proto_path={ROOT}",
             f"--python_out={target}",
             f"--pyi_out={target}",
@@ -51,12 +54,12 @@ def generate(target: Path) -> None:
     )
 
 
-def stale() -> list[str]:
-    """Names of generated files that are missing, left over or differ from a fresh generation."""
+def stale(directory: Path = PROTO_DIRECTORY) -> list[str]:
+    """Names of generated files in ``directory`` that are missing, left over or out of date."""
     with tempfile.TemporaryDirectory(prefix="offerd-proto-") as scratch:
         generate(Path(scratch))
         fresh = _generated(Path(scratch) / PACKAGE_PATH)
-    present = _generated(PROTO_DIRECTORY)
+    present = _generated(directory)
     names = fresh.keys() | present.keys()
     return sorted(name for name in names if fresh.get(name) != present.get(name))
 

@@ -1,0 +1,442 @@
+"""The messages on the wire: names, numbers, defaults, and that generated code is up to date."""
+
+import base64
+import shutil
+from pathlib import Path
+
+import pytest
+from google.protobuf import json_format
+from google.protobuf.message import EncodeError, Message
+
+from scheduler.mesos.proto import (
+    agent_pb2,
+    executor_pb2,
+    generate,
+    maintenance_pb2,
+    master_pb2,
+    mesos_v1_pb2,
+    quota_pb2,
+    scheduler_pb2,
+)
+
+Json = bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+FRAMEWORK: Json = {"value": "m-0001"}
+AGENT: Json = {"value": "m-S3"}
+OFFER: Json = {"value": "m-O12"}
+TASK: Json = {"value": "shop.0.1"}
+STATUS_UUID = base64.b64encode(bytes(range(16))).decode()
+RESERVED: Json = [{"type": "DYNAMIC", "role": "shop", "principal": "offerd"}]
+
+
+def _scalar(name: str, amount: float, **more: Json) -> dict[str, Json]:
+    return {"name": name, "type": "SCALAR", "scalar": {"value": amount}, **more}
+
+
+def _ports(begin: int, end: int) -> dict[str, Json]:
+    return {
+        "name": "ports",
+        "type": "RANGES",
+        "ranges": {"range": [{"begin": begin, "end": end}]},
+    }
+
+
+EVENTS: list[dict[str, Json]] = [
+    {
+        "type": "SUBSCRIBED",
+        "subscribed": {
+            "framework_id": FRAMEWORK,
+            "heartbeat_interval_seconds": 15.0,
+            "master_info": {
+                "id": "m",
+                "ip": 16777343,
+                "port": 5050,
+                "pid": "master@127.0.0.1:5050",
+                "hostname": "m1",
+                "version": "1.11.0",
+                "address": {"hostname": "m1", "ip": "127.0.0.1", "port": 5050},
+                # The third is how the master writes the capability that v1 has no name for.
+                "capabilities": [{"type": "AGENT_UPDATE"}, {"type": "AGENT_DRAINING"}, {}],
+            },
+        },
+    },
+    {"type": "HEARTBEAT"},
+    {
+        "type": "OFFERS",
+        "offers": {
+            "offers": [
+                {
+                    "id": OFFER,
+                    "framework_id": FRAMEWORK,
+                    "agent_id": AGENT,
+                    "hostname": "a3",
+                    "url": {
+                        "scheme": "http",
+                        "address": {"hostname": "a3", "ip": "127.0.0.3", "port": 5051},
+                        "path": "/slave(1)",
+                    },
+                    "allocation_info": {"role": "shop"},
+                    "attributes": [{"name": "zone", "type": "TEXT", "text": {"value": "z1"}}],
+                    "executor_ids": [],
+                    "resources": [
+                        _scalar("cpus", 4.0, allocation_info={"role": "shop"}),
+                        _scalar(
+                            "disk",
+                            500.0,
+                            reservations=RESERVED,
+                            disk={
+                                "persistence": {"id": "v1", "principal": "offerd"},
+                                "volume": {"mode": "RW", "container_path": "data"},
+                            },
+                        ),
+                        _ports(31000, 32000),
+                    ],
+                }
+            ]
+        },
+    },
+    {"type": "RESCIND", "rescind": {"offer_id": OFFER}},
+    {
+        "type": "UPDATE",
+        "update": {
+            "status": {
+                "task_id": TASK,
+                "state": "TASK_RUNNING",
+                "source": "SOURCE_EXECUTOR",
+                "agent_id": AGENT,
+                "executor_id": TASK,
+                "timestamp": 1700000000.25,
+                "uuid": STATUS_UUID,
+                "container_status": {
+                    "container_id": {"value": "c-1"},
+                    "network_infos": [
+                        {"ip_addresses": [{"protocol": "IPv4", "ip_address": "127.0.0.3"}]}
+                    ],
+                },
+            }
+        },
+    },
+    {
+        "type": "UPDATE",
+        "update": {
+            "status": {
+                "task_id": TASK,
+                "state": "TASK_UNREACHABLE",
+                "source": "SOURCE_MASTER",
+                "reason": "REASON_AGENT_REMOVED",
+                "unreachable_time": {"nanoseconds": 1700000100000000000},
+            }
+        },
+    },
+    {
+        "type": "UPDATE_OPERATION_STATUS",
+        "update_operation_status": {
+            "status": {
+                "operation_id": {"value": "reserve-1"},
+                "state": "OPERATION_FINISHED",
+                "uuid": {"value": STATUS_UUID},
+                "agent_id": AGENT,
+            }
+        },
+    },
+    {"type": "FAILURE", "failure": {"agent_id": AGENT}},
+    {
+        "type": "MESSAGE",
+        "message": {"agent_id": AGENT, "executor_id": {"value": "e"}, "data": "aGVsbG8="},
+    },
+    {"type": "ERROR", "error": {"message": "Framework failed over"}},
+]
+
+CALLS: list[dict[str, Json]] = [
+    {
+        "type": "ACCEPT",
+        "accept": {
+            "offer_ids": [OFFER],
+            "filters": {"refuse_seconds": 1.0},
+            "operations": [
+                {
+                    "type": "RESERVE",
+                    "id": {"value": "reserve-1"},
+                    "reserve": {"resources": [_scalar("cpus", 1, reservations=RESERVED)]},
+                },
+                {
+                    "type": "LAUNCH",
+                    "launch": {
+                        "task_infos": [
+                            {
+                                "name": "shop",
+                                "task_id": TASK,
+                                "agent_id": AGENT,
+                                "resources": [
+                                    _scalar("cpus", 1, reservations=RESERVED),
+                                    _scalar("mem", 128),
+                                    _ports(31000, 31000),
+                                ],
+                                "command": {
+                                    "shell": True,
+                                    "value": "exec ./serve",
+                                    "environment": {
+                                        "variables": [
+                                            {"name": "PORT0", "type": "VALUE", "value": "31000"}
+                                        ]
+                                    },
+                                },
+                                "kill_policy": {"grace_period": {"nanoseconds": 30000000000}},
+                                "health_check": {
+                                    "type": "HTTP",
+                                    "http": {"port": 31000, "path": "/ready", "scheme": "http"},
+                                    "grace_period_seconds": 60,
+                                },
+                            }
+                        ]
+                    },
+                },
+            ],
+        },
+    },
+    {
+        "type": "ACCEPT",
+        "accept": {
+            "offer_ids": [OFFER],
+            "operations": [
+                {
+                    "type": "LAUNCH_GROUP",
+                    "launch_group": {
+                        "executor": {
+                            "type": "DEFAULT",
+                            "executor_id": {"value": "pod.0"},
+                            "framework_id": FRAMEWORK,
+                            "resources": [_scalar("cpus", 0.25), _scalar("mem", 48)],
+                        },
+                        "task_group": {
+                            "tasks": [
+                                {
+                                    "name": "side",
+                                    "task_id": {"value": "pod.0.side"},
+                                    "agent_id": AGENT,
+                                    "resources": [_scalar("cpus", 0.5), _scalar("mem", 96)],
+                                    "command": {"value": "exec ./side"},
+                                }
+                            ]
+                        },
+                    },
+                }
+            ],
+        },
+    },
+    {"type": "DECLINE", "decline": {"offer_ids": [OFFER], "filters": {"refuse_seconds": 3600.0}}},
+    {"type": "SUPPRESS", "suppress": {"roles": ["shop"]}},
+    {"type": "REVIVE"},
+    {
+        "type": "ACKNOWLEDGE",
+        "acknowledge": {"agent_id": AGENT, "task_id": TASK, "uuid": STATUS_UUID},
+    },
+    {
+        "type": "ACKNOWLEDGE_OPERATION_STATUS",
+        "acknowledge_operation_status": {
+            "agent_id": AGENT,
+            "operation_id": {"value": "reserve-1"},
+            "uuid": STATUS_UUID,
+        },
+    },
+    {"type": "RECONCILE", "reconcile": {"tasks": [{"task_id": TASK, "agent_id": AGENT}]}},
+    {"type": "RECONCILE", "reconcile": {"tasks": []}},
+    {
+        "type": "KILL",
+        "kill": {
+            "task_id": TASK,
+            "agent_id": AGENT,
+            "kill_policy": {"grace_period": {"nanoseconds": 5000000000}},
+        },
+    },
+    {
+        "type": "UPDATE_FRAMEWORK",
+        "update_framework": {
+            "framework_info": {
+                "id": FRAMEWORK,
+                "user": "root",
+                "name": "offerd",
+                "roles": ["shop"],
+                "capabilities": [{"type": "MULTI_ROLE"}],
+                "offer_filters": {
+                    "shop": {
+                        "min_allocatable_resources": {
+                            "quantities": [{"quantities": {"cpus": {"value": 1}}}]
+                        }
+                    }
+                },
+            },
+            "suppressed_roles": [],
+            "offer_constraints": {
+                "role_constraints": {
+                    "shop": {
+                        "groups": [
+                            {
+                                "attribute_constraints": [
+                                    {
+                                        "selector": {"attribute_name": "rack"},
+                                        "predicate": {"text_matches": {"regex": "r[12]"}},
+                                    },
+                                    {
+                                        "selector": {"pseudoattribute_type": "ZONE"},
+                                        "predicate": {"not_exists": {}},
+                                    },
+                                ]
+                            }
+                        ]
+                    }
+                }
+            },
+        },
+    },
+    {"type": "TEARDOWN"},
+]
+
+EXAMPLES = [
+    *((scheduler_pb2.Event, event) for event in EVENTS),
+    *((scheduler_pb2.Call, {"framework_id": FRAMEWORK, **call}) for call in CALLS),
+]
+
+
+def _comparable(value: Json) -> Json:
+    """The value without what JSON leaves open: 1 or 1.0, 64-bit integers as text, empty lists."""
+    match value:
+        case dict():
+            return {key: _comparable(item) for key, item in value.items() if item != []}
+        case list():
+            return [_comparable(item) for item in value]
+        case str() if value.isdecimal():
+            return float(value)
+        case int() if not isinstance(value, bool):
+            return float(value)
+        case _:
+            return value
+
+
+@pytest.mark.parametrize(
+    ("kind", "example"), EXAMPLES, ids=[str(example["type"]) for _, example in EXAMPLES]
+)
+def test_an_example_survives_json_and_the_wire(
+    kind: type[Message], example: dict[str, Json]
+) -> None:
+    message = json_format.ParseDict(example, kind())
+    again = kind.FromString(message.SerializeToString())
+    assert again == message
+    written = json_format.MessageToDict(again, preserving_proto_field_name=True)
+    assert _comparable(written) == _comparable(example)
+
+
+def test_a_task_id_is_one_string_field() -> None:
+    task_id = mesos_v1_pb2.TaskID(value="t-1")
+    assert task_id.SerializeToString() == b"\x0a\x03t-1"
+
+
+def test_an_acknowledge_call_has_the_numbers_of_the_wire() -> None:
+    call = scheduler_pb2.Call(
+        framework_id=mesos_v1_pb2.FrameworkID(value="F"),
+        type=scheduler_pb2.Call.ACKNOWLEDGE,
+        acknowledge=scheduler_pb2.Call.Acknowledge(
+            agent_id=mesos_v1_pb2.AgentID(value="S"),
+            task_id=mesos_v1_pb2.TaskID(value="T"),
+            uuid=b"\x00\xff",
+        ),
+    )
+    payload = b"\x0a\x03\x0a\x01S" + b"\x12\x03\x0a\x01T" + b"\x1a\x02\x00\xff"
+    assert call.SerializeToString() == (
+        b"\x0a\x03\x0a\x01F"  # 1: framework_id
+        b"\x10\x08"  # 2: type
+        b"\x42\x0e" + payload  # 8: acknowledge
+    )
+
+
+def test_a_field_number_above_fifteen_takes_two_bytes() -> None:
+    call = scheduler_pb2.Call(reconcile_operations=scheduler_pb2.Call.ReconcileOperations())
+    assert call.SerializeToString() == b"\x92\x01\x00"  # 18 << 3 | 2 as a varint
+
+
+def test_repeated_numbers_are_written_unpacked() -> None:
+    capabilities = mesos_v1_pb2.CapabilityInfo(
+        capabilities=[mesos_v1_pb2.CapabilityInfo.CHOWN, mesos_v1_pb2.CapabilityInfo.KILL]
+    )
+    # 1: 1000, then 1: 1005
+    assert capabilities.SerializeToString() == b"\x08\xe8\x07\x08\xed\x07"
+
+
+def test_a_map_entry_has_its_key_first() -> None:
+    task = mesos_v1_pb2.TaskInfo()
+    task.limits["mem"].value = 1.0
+    entry = b"\x0a\x03mem" + b"\x12\x09\x09\x00\x00\x00\x00\x00\x00\xf0\x3f"
+    assert task.SerializePartialToString() == b"\x7a\x10" + entry
+
+
+def test_a_master_capability_without_a_name_is_kept_and_harmless() -> None:
+    """The 1.11 master also sends capability 3, which the v1 enum lacks."""
+    wire = b"\x0a\x01m\x10\x01\x18\xba\x27" + b"\x4a\x02\x08\x02" + b"\x4a\x02\x08\x03"
+    master = mesos_v1_pb2.MasterInfo.FromString(wire)
+    assert [capability.HasField("type") for capability in master.capabilities] == [True, False]
+    assert master.capabilities[1].type == mesos_v1_pb2.MasterInfo.Capability.UNKNOWN
+    assert master.SerializeToString() == wire
+
+
+def test_an_unset_field_reads_as_its_default_but_is_not_present() -> None:
+    assert mesos_v1_pb2.Filters().refuse_seconds == 5.0
+    assert not mesos_v1_pb2.Filters().HasField("refuse_seconds")
+    assert mesos_v1_pb2.CommandInfo().shell
+    assert mesos_v1_pb2.Resource().role == "*"
+    assert mesos_v1_pb2.AgentInfo().port == 5051
+    assert mesos_v1_pb2.TaskStatus().state == mesos_v1_pb2.TASK_STAGING
+
+
+def test_a_missing_required_field_cannot_be_sent() -> None:
+    with pytest.raises(EncodeError):
+        scheduler_pb2.Call(kill=scheduler_pb2.Call.Kill()).SerializeToString()
+
+
+def test_a_selector_names_one_attribute_only() -> None:
+    selector = scheduler_pb2.AttributeConstraint.Selector(attribute_name="rack")
+    selector.pseudoattribute_type = scheduler_pb2.AttributeConstraint.Selector.ZONE
+    assert selector.WhichOneof("selector") == "pseudoattribute_type"
+    assert not selector.HasField("attribute_name")
+
+
+def test_the_packages_are_those_of_the_wire() -> None:
+    full_names = [
+        kind.DESCRIPTOR.full_name
+        for kind in (
+            mesos_v1_pb2.TaskInfo,
+            executor_pb2.Event,
+            master_pb2.Call,
+            agent_pb2.Response,
+            maintenance_pb2.Schedule,
+            quota_pb2.QuotaConfig,
+        )
+    ]
+    assert full_names == [
+        "mesos.v1.TaskInfo",
+        "mesos.v1.executor.Event",
+        "mesos.v1.master.Call",
+        "mesos.v1.agent.Response",
+        "mesos.v1.maintenance.Schedule",
+        "mesos.v1.quota.QuotaConfig",
+    ]
+
+
+needs_compiler = pytest.mark.skipif(
+    generate.find_compiler() is None,
+    reason="protoc comes with the 'check' extra",
+)
+
+
+@needs_compiler
+def test_the_generated_modules_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate.main(["--check"]) == 0, capsys.readouterr().err
+
+
+@needs_compiler
+def test_stale_files_are_named(tmp_path: Path) -> None:
+    for path in generate.PROTO_DIRECTORY.glob("*_pb2.py*"):
+        shutil.copy(path, tmp_path)
+    (tmp_path / "quota_pb2.py").write_text("changed")
+    (tmp_path / "agent_pb2.pyi").unlink()
+    (tmp_path / "gone_pb2.py").write_text("left over")
+    assert generate.stale(tmp_path) == ["agent_pb2.pyi", "gone_pb2.py", "quota_pb2.py"]
