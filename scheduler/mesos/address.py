@@ -101,7 +101,7 @@ def from_location(location: str, base: MasterAddress) -> MasterAddress:
     if parts.scheme not in _DEFAULT_PORTS:
         refuse("not http or https")
     if not parts.netloc:
-        if not location.startswith("/"):
+        if not re.match(r"\s*/(?!/)", location):
             refuse("it names no host (//host:port/path is expected)")
         return base
     if parts.username is not None or parts.password is not None:
@@ -117,6 +117,8 @@ def from_location(location: str, base: MasterAddress) -> MasterAddress:
 
 
 def _parse_address(text: str) -> MasterAddress:
+    if "@" in text:
+        _refuse_setting(text, "credentials do not belong here; see framework.principal")
     scheme_text, separator, rest = text.partition("://")
     if not separator:
         scheme_text, rest = "http", text
@@ -129,8 +131,6 @@ def _parse_address(text: str) -> MasterAddress:
         case _:
             _refuse_setting(text, f"unknown scheme {scheme_text!r}")
     authority, slash, path = rest.partition("/")
-    if "@" in rest:
-        _refuse_setting(text, "credentials do not belong here; see framework.principal")
     if slash and (slash + path).rstrip("/") not in _SETTING_PATHS:
         _refuse_setting(text, f"unknown path {slash + path!r}")
     host_and_port = _host_and_port(authority, MASTER_PORT)
@@ -146,7 +146,7 @@ def _parse_zookeeper(text: str) -> ZooKeeperAddress:
     if at and not (user and colon):
         _refuse_setting(text, "credentials are written user:password@")
     path = "/" + path.rstrip("/")
-    if path == "/" or "//" in path or "@" in path:
+    if path == "/" or "//" in path or "@" in path or "," in path:
         _refuse_setting(
             text, "the path of the masters' group is missing or not valid, as in /mesos"
         )
