@@ -1,11 +1,16 @@
 """What users see of the engine: values made from the live tables, on request.
 
 Shapes are here; `offerd`'s REST answers are these structs as JSON. Times are wall seconds.
-Only the functions below read the tables; they never change them.
+`state_views.py` makes them; nothing here changes a table.
 """
+
+from collections.abc import Collection
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from scheduler.core.model.ids import JobId, TaskId
+from scheduler.core.model.job import JobSpec
 from scheduler.core.model.resources import Amounts
 
 
@@ -98,3 +103,44 @@ class StatusView(msgspec.Struct, frozen=True):
     unknown_tasks: int
     store_refusing: str
     agents_hidden: str
+
+
+T = TypeVar("T")
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """A piece of a list; `next` goes into the next request, None at the end."""
+
+    items: list[T]
+    next: str | None
+
+
+class Views(Protocol):
+    """All reads that users can ask for. Lists are sorted by id and paged: `after` is the `next` of
+    the page before ('' for the first), `limit` at least 1."""
+
+    def jobs(self, after: str, limit: int) -> Page[JobView]: ...
+
+    def job(self, job: JobId) -> JobView | None: ...
+
+    def spec(self, job: JobId) -> JobSpec | None: ...
+
+    def tasks(
+        self,
+        after: str,
+        limit: int,
+        *,
+        job: JobId | None = None,
+        states: Collection[str] = (),
+        ended: bool = False,
+    ) -> Page[TaskView]:
+        """Live attempts and waiting instances; with `ended` also the ended attempts kept."""
+        ...
+
+    def task(self, task: TaskId) -> TaskView | None: ...
+
+    def unknown_tasks(self) -> list[UnknownTaskView]: ...
+
+    def agents(self, after: str, limit: int) -> Page[AgentView]: ...
+
+    def status(self) -> StatusView: ...

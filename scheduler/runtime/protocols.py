@@ -5,10 +5,11 @@ each fake passes the contract suite of the real one (tests/contract).
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
-from scheduler.core.effects import Call, Wanted
-from scheduler.core.events import Event
-from scheduler.core.model.ids import FrameworkId
+from scheduler.core.effects import Answer, Call, Wanted
+from scheduler.core.events import Command, Event, Ticket
+from scheduler.core.model.ids import FrameworkId, Uid
 from scheduler.core.records import Record, Write
+from scheduler.core.views import Views
 
 Emit = Callable[[Event], None]
 """Hands an event to the engine's mailbox; called in the loop's own thread."""
@@ -64,3 +65,30 @@ class Election(Protocol):
         ...
 
     async def resign(self) -> None: ...
+
+
+class Front(Protocol):
+    """What the API sees of a daemon. Reads are made from the live tables, between two steps."""
+
+    @property
+    def instance(self) -> str: ...
+
+    @property
+    def leading(self) -> bool:
+        """False before the first term has loaded its state, and after it ended."""
+        ...
+
+    @property
+    def views(self) -> Views:
+        """Reads over the engine's tables; only while leading."""
+        ...
+
+    def mint_uid(self) -> Uid: ...
+
+    async def ask(self, make: Callable[[Ticket], Command]) -> Answer:
+        """Gives the command to the engine and waits until its effects are durable.
+
+        An overfull mailbox, a store that refuses and a passed deadline come back as UNAVAILABLE;
+        after a deadline the command may still take effect.
+        """
+        ...

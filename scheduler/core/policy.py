@@ -1,0 +1,60 @@
+"""The numbers that the engine decides by. Defaults are those of `config/offerd.yaml`; durations are
+seconds. The reasons for the Mesos-side numbers are in docs/operations.md."""
+
+import msgspec
+
+from scheduler.core.model.ids import Role
+
+
+class OfferPolicy(msgspec.Struct, frozen=True):
+    """How long we refuse what we cannot use (Mesos' own default of 5 s makes the same useless
+    offers circulate), and how seldom we REVIVE (it drops all our filters in the master and starts
+    an allocation over all agents)."""
+
+    refuse_s_nothing_waits: float = 3600.0
+    refuse_s_no_fit: float = 120.0
+    refuse_jitter: float = 0.2
+    revive_interval_s: float = 5.0
+    suppress_after_backoff_s: float = 60.0
+    """Work that is due later than this does not keep a role's offers coming."""
+
+
+class ReconcilePolicy(msgspec.Struct, frozen=True):
+    interval_s: float = 900.0
+    retry_s_initial: float = 10.0
+    retry_s_max: float = 300.0
+    batch: int = 1000
+    batches_a_step: int = 10
+
+
+class EndedPolicy(msgspec.Struct, frozen=True):
+    """How long, and how many, ended batches are kept."""
+
+    keep_s: float = 86_400.0
+    keep_max: int = 1000
+
+
+class Policy(msgspec.Struct, frozen=True):
+    roles: tuple[Role, ...]
+    failover_timeout_s: float = 604_800.0
+    offers: OfferPolicy = OfferPolicy()
+    reconcile: ReconcilePolicy = ReconcilePolicy()
+    ended: EndedPolicy = EndedPolicy()
+    launch_timeout_s: float = 300.0
+    launch_grace_s: float = 30.0
+    """After the launch timeout we ask once more, and wait this long for the answer."""
+    kill_retry_s_initial: float = 10.0
+    kill_retry_s_max: float = 30.0
+    stable_run_s: float = 60.0
+    """A run this long ends a row of failures."""
+    unknown_kill_after_s: float | None = None
+    unknown_tasks_max: int = 10_000
+    jobs_max: int = 20_000
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """The work one call of the engine may do: `rows` instances planned or placed, and `launches`
+    (fewer while many are not yet durable)."""
+
+    rows: int = 2000
+    launches: int = 2000
