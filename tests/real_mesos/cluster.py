@@ -164,6 +164,11 @@ class RealCluster:
         """
         return _agent_in(self.state(), self._claimed.agent(index))
 
+    def sandboxes(self, task_id: str) -> list[Path]:
+        """The folders of a command task's runs, on whichever agents; `stdout` is in there."""
+        pattern = f"agent-*/work/slaves/*/frameworks/*/executors/{task_id}/runs/latest"
+        return sorted(self.run_dir.glob(pattern))
+
     def check_alive(self) -> None:
         """Raises ClusterError, with the end of its log, if a node ended that should not have."""
         for child in [*self._masters.values(), *self._agents.values()]:

@@ -1,0 +1,152 @@
+"""The smallest framework that can prove a cluster: v1 scheduler API in JSON over http.client.
+
+It shares no code with the project's own session, so that one cannot hide the other's mistakes.
+It blocks; every read has a deadline.
+"""
+
+import base64
+import contextlib
+import http.client
+import json
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from tests.real_mesos.nodes import Credential
+
+READ_DEADLINE_S = 15.0
+
+Message = dict[str, Any]
+
+
+class HandMadeScheduler:
+    """One subscription; events are read one by one with `wait_for`."""
+
+    def __init__(
+        self,
+        master_url: str,
+        name: str = "hand-made",
+        *,
+        roles: tuple[str, ...] = ("*",),
+        credential: Credential | None = None,
+    ) -> None:
+        self._address = urlsplit(master_url).netloc
+        self._info = {
+            "user": "root",
+            "name": name,
+            "roles": list(roles),
+            "checkpoint": True,
+            "failover_timeout": 60.0,
+            "capabilities": [
+                {"type": kind} for kind in ("MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE")
+            ],
+        }
+        self._credential = credential
+        if credential is not None:
+            self._info["principal"] = credential.principal
+        self._stream = http.client.HTTPConnection(self._address, timeout=READ_DEADLINE_S)
+        self._stream_id = ""
+        self.framework_id = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stream.close()
+
+    def subscribe(self) -> int:
+        """Sends SUBSCRIBE; the HTTP status. With 200, events can be read."""
+        call = {"type": "SUBSCRIBE", "subscribe": {"framework_info": self._info}}
+        self._stream.request("POST", "/api/v1/scheduler", json.dumps(call), self._headers())
+        self._response = self._stream.getresponse()
+        if self._response.status == 200:
+            self._stream_id = self._response.headers["Mesos-Stream-Id"]
+            subscribed = self.wait_for(lambda event: event["type"] == "SUBSCRIBED")
+            self.framework_id = subscribed["subscribed"]["framework_id"]["value"]
+        return self._response.status
+
+    def wait_for(
+        self, condition: Callable[[Message], bool], deadline_s: float = READ_DEADLINE_S
+    ) -> Message:
+        """The next event that fits; those before it are passed over, updates acknowledged."""
+        deadline = time.monotonic() + deadline_s
+        while time.monotonic() < deadline:
+            event: Message = json.loads(self._response.read(int(self._response.readline())))
+            if event["type"] == "UPDATE":
+                self._acknowledge(event["update"]["status"])
+            if condition(event):
+                return event
+        raise TimeoutError(f"no fitting event within {deadline_s:g} s")
+
+    def wait_for_state(self, task_id: str, state: str) -> Message:
+        """The status of the update that says that a task has come to a state."""
+
+        def fits(event: Message) -> bool:
+            status = event.get("update", {}).get("status", {})
+            return bool(status) and (status["task_id"]["value"], status["state"]) == (
+                task_id,
+                state,
+            )
+
+        status: Message = self.wait_for(fits)["update"]["status"]
+        return status
+
+    def wait_for_offers(self) -> list[Message]:
+        """The offers of the next OFFERS event."""
+        event = self.wait_for(lambda event: event["type"] == "OFFERS")
+        offers: list[Message] = event["offers"]["offers"]
+        return offers
+
+    def launch(self, offer: Message, task_id: str, command: str, **fields: Any) -> None:
+        """Accepts an offer with one small task that runs a shell command."""
+        resources = [
+            {"name": name, "type": "SCALAR", "scalar": {"value": value}}
+            | {"allocation_info": offer["allocation_info"]}
+            for name, value in (("cpus", 0.1), ("mem", 32))
+        ]
+        task = {
+            "name": task_id,
+            "task_id": {"value": task_id},
+            "agent_id": offer["agent_id"],
+            "resources": resources,
+            "command": {"value": command},
+            **fields,
+        }
+        operation = {"type": "LAUNCH", "launch": {"task_infos": [task]}}
+        accept = {"offer_ids": [offer["id"]], "operations": [operation]}
+        self.call({"type": "ACCEPT", "accept": accept | {"filters": {"refuse_seconds": 0}}})
+
+    def kill(self, task_id: str) -> None:
+        """Asks for the end of a task."""
+        self.call({"type": "KILL", "kill": {"task_id": {"value": task_id}}})
+
+    def call(self, message: Message) -> None:
+        """Sends any call but SUBSCRIBE on a connection of its own; expects 202."""
+        connection = http.client.HTTPConnection(self._address, timeout=READ_DEADLINE_S)
+        with contextlib.closing(connection):
+            body = json.dumps({**message, "framework_id": {"value": self.framework_id}})
+            headers = self._headers() | {"Mesos-Stream-Id": self._stream_id}
+            connection.request("POST", "/api/v1/scheduler", body, headers)
+            response = connection.getresponse()
+            if response.status != 202:
+                raise AssertionError(f"{message['type']}: {response.status} {response.read()!r}")
+
+    def _acknowledge(self, status: Message) -> None:
+        if "uuid" in status:
+            fields = ("agent_id", "task_id", "uuid")
+            acknowledge = {name: status[name] for name in fields}
+            self.call({"type": "ACKNOWLEDGE", "acknowledge": acknowledge})
+
+    def _headers(self) -> dict[str, str]:
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        if self._credential is not None:
+            plain = f"{self._credential.principal}:{self._credential.secret}".encode()
+            headers["Authorization"] = f"Basic {base64.b64encode(plain).decode()}"
+        return headers
