@@ -72,7 +72,8 @@ class CallConnection(asyncio.Protocol):
 
     `on_answer(token, outcome)` is called once for each call, in the order of `send`, and then
     `on_lost(reason)` once, whoever ended the connection, `close` included. Neither is called from
-    inside `send` or `close`; both may call them.
+    inside `send` or `close`; both may call them. A master that hangs up at once may be told by
+    `on_lost` before `open` has returned.
     """
 
     @classmethod

@@ -129,8 +129,10 @@ class Server:
         self.peers: list[Peer] = []
         self.cut_after: int | None = None  # after how many bytes later connections are cut
 
-    async def connect(self, limits: CallLimits | None = None) -> Caller:
-        caller = Caller()
+    async def connect(
+        self, limits: CallLimits | None = None, caller: Caller | None = None
+    ) -> Caller:
+        caller = caller or Caller()
         caller.connection = await CallConnection.open(
             self.address,
             headers=HEADERS,
@@ -142,9 +144,11 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(on_request: Callable[[Peer, int], None]) -> AsyncIterator[Server]:
+async def serving(
+    on_request: Callable[[Peer, int], None], kind: type[Peer] = Peer
+) -> AsyncIterator[Server]:
     def peer() -> Peer:
-        server.peers.append(Peer(on_request, server.cut_after))
+        server.peers.append(kind(on_request, server.cut_after))
         return server.peers[-1]
 
     listener = await asyncio.get_running_loop().create_server(peer, HOST, 0)
@@ -315,6 +319,22 @@ async def test_a_call_without_an_answer_in_time_ends_the_connection() -> None:
         assert caller.losses == [reason]
         async with asyncio.timeout(BOUND_S):
             await server.peers[0].gone.wait()
+
+
+async def test_a_master_that_answers_early_and_reads_no_further_is_given_up() -> None:
+    class EarlyPeer(Peer):
+        def data_received(self, data: bytes) -> None:
+            self.received += data
+            self.transport.pause_reading()
+            self.transport.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+
+    async with serving(silent, EarlyPeer) as server:
+        caller = await server.connect(CallLimits(answer_timeout_s=0.1))
+        caller.send(bytes(64 * 1024 * 1024))
+        assert await caller.answered(1) == [Refused(413, "")]
+        caller.send()
+        outcomes = await caller.all_lost()
+        assert outcomes[1] == NotSent("the master did not answer within 0.1 s")
 
 
 async def test_an_answer_dripping_past_the_deadline_ends_the_connection() -> None:
@@ -524,6 +544,26 @@ async def test_a_callback_may_send_and_close() -> None:
         async with asyncio.timeout(BOUND_S):
             await lost.wait()
         assert outcomes == [*((token, Sent()) for token in range(6)), (6, NotSent("enough"))]
+
+
+async def test_a_callback_that_raises_ends_the_connection_and_hides_no_other_outcome() -> None:
+    complaints: list[BaseException | None] = []
+    asyncio.get_running_loop().set_exception_handler(
+        lambda _, context: complaints.append(context.get("exception"))
+    )
+
+    class Raising(Caller):
+        def on_answer(self, token: int, outcome: CallOutcome) -> None:
+            super().on_answer(token, outcome)
+            if token in (1, 3):
+                raise RuntimeError(token)
+
+    async with serving(answering(ACCEPTED)) as server:
+        caller = await server.connect(caller=Raising())
+        for _ in range(5):
+            caller.send()
+        assert len(await caller.all_lost()) == 5
+        assert [str(complaint) for complaint in complaints] == ["1", "3"]
 
 
 async def test_an_idle_connection_outlives_the_answer_timeout() -> None:
