@@ -15,8 +15,6 @@ LIFE_CHECK_S = 1
 def main() -> int:
     """Exit codes: 0 ended by a signal, 1 the cluster failed, 3 it cannot be built here."""
     arguments = _arguments()
-    # Blocked before anything starts, so that Ctrl-C waits for the one place that stops it all.
-    ends = {signal.SIGINT, signal.SIGTERM}
     try:
         build = ensure_built()
     except CannotBuild as error:
@@ -25,18 +23,25 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="real-mesos-") as folder:
         run_dir = arguments.run_dir or Path(folder)
         with RealCluster(build, run_dir) as cluster:
-            signal.pthread_sigmask(signal.SIG_BLOCK, ends)
             try:
                 cluster.start(
                     arguments.agents, arguments.masters, zk=arguments.zk, auth=arguments.auth
                 )
                 _print_cluster(cluster)
-                while signal.sigtimedwait(ends, LIFE_CHECK_S) is None:
-                    cluster.check_alive()
+                _wait_for_the_end(cluster)
             except ClusterError as error:
                 print(error, file=sys.stderr)
                 return 1
     return 0
+
+
+def _wait_for_the_end(cluster: RealCluster) -> None:
+    """Returns at SIGINT or SIGTERM; raises ClusterError when a node ends by itself."""
+    # Blocked only now: children inherit the mask, and a task must be able to get SIGTERM.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    while signal.sigtimedwait(ends, LIFE_CHECK_S) is None:
+        cluster.check_alive()
 
 
 def _arguments() -> argparse.Namespace:

@@ -9,15 +9,18 @@ import pytest
 from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import RealCluster
 
-# The first test to ask for the build waits for it, on a fresh machine for its packages too.
-FIRST_BUILD_DEADLINE_S = 420.0
+TEST_DEADLINE_S = 120.0
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Gives tests marked `real_mesos` the time that the first build may take."""
+    """Keeps fixtures of tests marked `real_mesos` out of the tests' own time limit.
+
+    The first test to ask for the build waits for it, on a fresh machine for packages too; every
+    step of a build and of a start has a deadline of its own.
+    """
     for item in items:
         if item.get_closest_marker("real_mesos") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(FIRST_BUILD_DEADLINE_S))
+            item.add_marker(pytest.mark.timeout(TEST_DEADLINE_S, func_only=True))
 
 
 @pytest.fixture(scope="session")

@@ -104,24 +104,22 @@ class HandMadeScheduler:
         offers: list[Message] = event["offers"]["offers"]
         return offers
 
-    def launch(self, offer: Message, task_id: str, command: str, **fields: Any) -> None:
-        """Accepts an offer with one small task that runs a shell command."""
-        resources = [
-            {"name": name, "type": "SCALAR", "scalar": {"value": value}}
-            | {"allocation_info": offer["allocation_info"]}
-            for name, value in (("cpus", 0.1), ("mem", 32))
-        ]
-        task = {
-            "name": task_id,
-            "task_id": {"value": task_id},
-            "agent_id": offer["agent_id"],
-            "resources": resources,
-            "command": {"value": command},
-            **fields,
+    def launch(self, offer: Message, task_id: str, command: str | Message, **fields: Any) -> None:
+        """Accepts an offer with one small task: a shell command, or a whole CommandInfo."""
+        tasks = [_task_info(offer, task_id, command) | fields]
+        self._accept(offer, {"type": "LAUNCH", "launch": {"task_infos": tasks}})
+
+    def launch_pod(self, offer: Message, executor_id: str, commands: dict[str, str]) -> None:
+        """Accepts an offer with a task group of shell commands by task id."""
+        executor = {
+            "type": "DEFAULT",
+            "executor_id": {"value": executor_id},
+            "framework_id": {"value": self.framework_id},
+            "resources": _resources(offer, cpus=0.1, mem=32, disk=32),
         }
-        operation = {"type": "LAUNCH", "launch": {"task_infos": [task]}}
-        accept = {"offer_ids": [offer["id"]], "operations": [operation]}
-        self.call({"type": "ACCEPT", "accept": accept | {"filters": {"refuse_seconds": 0}}})
+        tasks = [_task_info(offer, task_id, command) for task_id, command in commands.items()]
+        group = {"executor": executor, "task_group": {"tasks": tasks}}
+        self._accept(offer, {"type": "LAUNCH_GROUP", "launch_group": group})
 
     def kill(self, task_id: str) -> None:
         """Asks for the end of a task."""
@@ -138,6 +136,10 @@ class HandMadeScheduler:
             if response.status != 202:
                 raise AssertionError(f"{message['type']}: {response.status} {response.read()!r}")
 
+    def _accept(self, offer: Message, operation: Message) -> None:
+        accept = {"offer_ids": [offer["id"]], "operations": [operation]}
+        self.call({"type": "ACCEPT", "accept": accept | {"filters": {"refuse_seconds": 0}}})
+
     def _acknowledge(self, status: Message) -> None:
         if "uuid" in status:
             fields = ("agent_id", "task_id", "uuid")
@@ -150,3 +152,25 @@ class HandMadeScheduler:
             plain = f"{self._credential.principal}:{self._credential.secret}".encode()
             headers["Authorization"] = f"Basic {base64.b64encode(plain).decode()}"
         return headers
+
+
+def _task_info(offer: Message, task_id: str, command: str | Message) -> Message:
+    return {
+        "name": task_id,
+        "task_id": {"value": task_id},
+        "agent_id": offer["agent_id"],
+        "resources": _resources(offer, cpus=0.1, mem=32),
+        "command": {"value": command} if isinstance(command, str) else command,
+    }
+
+
+def _resources(offer: Message, **amounts: float) -> list[Message]:
+    return [
+        {
+            "name": name,
+            "type": "SCALAR",
+            "scalar": {"value": amount},
+            "allocation_info": offer["allocation_info"],
+        }
+        for name, amount in amounts.items()
+    ]

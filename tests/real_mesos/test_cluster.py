@@ -52,38 +52,6 @@ def test_a_subscriber_gets_offers_and_runs_a_task_to_its_end(real_cluster: MakeC
     assert (sandbox / "stdout").read_text() == "hello\n"
 
 
-def test_a_killed_task_says_killing_and_then_killed(real_cluster: MakeCluster) -> None:
-    cluster = real_cluster().start(agents=1)
-
-    with HandMadeScheduler(cluster.master_url) as scheduler:
-        scheduler.subscribe()
-        scheduler.launch(scheduler.wait_for_offers()[0], "sleeper", "sleep 100")
-        scheduler.wait_for_state("sleeper", "TASK_RUNNING")
-        scheduler.kill("sleeper")
-        scheduler.wait_for_state("sleeper", "TASK_KILLING")
-        scheduler.wait_for_state("sleeper", "TASK_KILLED")
-
-
-def test_an_unhealthy_task_is_reported_and_killed(real_cluster: MakeCluster) -> None:
-    cluster = real_cluster().start(agents=1)
-    health_check = {
-        "type": "COMMAND",
-        "command": {"value": "false"},
-        "delay_seconds": 0.0,
-        "interval_seconds": 0.1,
-        "grace_period_seconds": 0.0,
-        "consecutive_failures": 2,
-    }
-
-    with HandMadeScheduler(cluster.master_url) as scheduler:
-        scheduler.subscribe()
-        offer = scheduler.wait_for_offers()[0]
-        scheduler.launch(offer, "sick", "sleep 100", health_check=health_check)
-        killed = scheduler.wait_for_state("sick", "TASK_KILLED")
-
-    assert killed["healthy"] is False
-
-
 def test_an_agent_that_is_killed_becomes_unreachable_and_its_task_returns_with_it(
     real_cluster: MakeCluster,
 ) -> None:
