@@ -1,0 +1,206 @@
+"""Chooses rows for instances that ask for the same: one vectorised pass for a whole group.
+
+`place` only chooses; `assign` then cuts the pieces for one instance and notes them as taken. Until
+then the rows are as they were, so whoever places may stop after any instance.
+Rows are filled the fullest first (bin-packing), each with as many instances as fit, before the next
+one. The same rows and the same group always give the same answer.
+
+It knows nothing of queues, priorities and budgets: one call is one group, in time linear in rows.
+"""
+
+import msgspec
+import numpy as np
+
+from scheduler.core.model.ids import Role
+from scheduler.core.model.job import Constraint, Operator, Port, Template
+from scheduler.core.model.resources import Amounts
+from scheduler.core.placement.carve import PORTS, Carved, carve
+from scheduler.core.placement.columns import Indexes, Mask
+from scheduler.core.placement.reasons import Cause, Reason, Shortfall
+from scheduler.core.placement.rows import Column, Rows
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Instances that ask for the same. `taken_hosts` are the hostnames that the job's live attempts
+    run on; they matter only with a `unique` constraint."""
+
+    role: Role
+    amounts: Amounts
+    ports: tuple[Port, ...] = ()
+    constraints: tuple[Constraint, ...] = ()
+    taken_hosts: frozenset[str] = frozenset()
+
+    @property
+    def unique(self) -> bool:
+        return any(one.operator is Operator.UNIQUE for one in self.constraints)
+
+
+class Placed(msgspec.Struct, frozen=True, eq=False):
+    """One row for each instance that was placed, in the order to fill them; `shortfall` is None
+    when that is all of them."""
+
+    rows: Indexes
+    shortfall: Shortfall | None
+
+
+def group_of(template: Template, taken_hosts: frozenset[str] = frozenset()) -> Group:
+    return Group(template.role, template.amounts, template.ports, template.constraints, taken_hosts)
+
+
+def place(rows: Rows, group: Group, count: int) -> Placed:
+    """Choose rows for `count` instances, as many as fit."""
+    rows.sync()
+    order = rows.order
+    candidates = order[_fitting(rows, group)[order]]
+    if group.unique:
+        candidates = _first_of_each_host(rows, candidates)
+    candidates = candidates[:count]  # each takes one instance at least
+    filled = np.minimum(np.cumsum(_capacity(rows, group, candidates, count)), count)
+    each = np.diff(filled, prepend=0)
+    chosen = np.repeat(candidates, each)
+    missing = count - len(chosen)
+    if not missing:
+        return Placed(chosen, None)
+    return Placed(chosen, _explain(rows, group, chosen, missing))
+
+
+def assign(rows: Rows, group: Group, row: int, seed: int) -> Carved | None:
+    """Cut one instance's pieces out of the row and note them as taken.
+
+    None: the row does not hold them (any more), and nothing was taken. Right after `place`, in its
+    order, that cannot be; it can when the row changed since. `seed` spreads dynamic ports.
+    """
+    found = rows.get(row)
+    if found is None or found.role != group.role:
+        return None
+    carved = carve(found.entries, group.amounts, group.ports, seed)
+    if carved is not None:
+        rows.take(row, carved)
+    return carved
+
+
+# --- choosing ------------------------------------------------------------------------------------
+
+
+def _fitting(rows: Rows, group: Group) -> Mask:
+    """The rows that hold one instance at least."""
+    fits = rows.in_role(group.role)
+    for constraint in group.constraints:
+        fits &= rows.satisfying(constraint, group.taken_hosts)
+    for _, name, asked in _asked(group):
+        fits &= rows.free(name) >= asked
+    for _, free in _fixed_ports(rows, group):
+        fits &= free
+    return fits
+
+
+def _asked(group: Group) -> list[tuple[Reason, str, int]]:
+    """What the group asks for: thousandths, and ports, of each column that it asks for at all.
+
+    A fixed port is one of the row's free ones too, so `ports` counts both kinds.
+    """
+    amounts = group.amounts
+    asked = (
+        (Reason.CPUS, "cpus", amounts.cpus),
+        (Reason.MEM, "mem", amounts.mem),
+        (Reason.DISK, "disk", amounts.disk),
+        (Reason.GPUS, "gpus", amounts.gpus),
+        (Reason.PORTS, PORTS, len(group.ports)),
+    )
+    return [one for one in asked if one[2]]
+
+
+def _fixed_ports(rows: Rows, group: Group) -> list[tuple[int, Mask]]:
+    """For each fixed port the rows in which it is free; asked for twice, it is nowhere."""
+    fixed = [port.host for port in group.ports if port.host is not None]
+    return [
+        (port, rows.port_free(port) if fixed.count(port) == 1 else np.zeros(rows.size, np.bool_))
+        for port in dict.fromkeys(fixed)
+    ]
+
+
+def _first_of_each_host(rows: Rows, candidates: Indexes) -> Indexes:
+    """Without those whose host came before: an agent has a row a role, a host may have agents."""
+    hosts = rows.hosts()[candidates]
+    places = np.arange(len(candidates))
+    first = np.zeros(int(hosts.max(initial=-1)) + 1, np.int64)
+    first[hosts[::-1]] = places[::-1]  # of equal indexes the last assignment stays
+    return np.compress(first[hosts] == places, candidates)
+
+
+def _capacity(rows: Rows, group: Group, candidates: Indexes, count: int) -> Column:
+    """How many instances each of these rows holds, `count` at most."""
+    fixed = any(port.host is not None for port in group.ports)
+    limit = min(count, 1) if fixed or group.unique else count
+    capacity = np.full(len(candidates), limit, np.int64)
+    if limit > 1:
+        for _, name, asked in _asked(group):
+            np.minimum(capacity, rows.free(name)[candidates] // asked, out=capacity)
+    return capacity
+
+
+# --- explaining ----------------------------------------------------------------------------------
+
+
+class _Check(msgspec.Struct):
+    """One thing that can rule rows out: which it does, and by how much where that has a measure."""
+
+    cause: Cause
+    fails: Mask
+    short: Column | None = None
+
+
+def _explain(rows: Rows, group: Group, chosen: Indexes, missing: int) -> Shortfall:
+    """Why the next instance fits nowhere, with the chosen rows counted as filled."""
+    held = np.flatnonzero(rows.in_role(group.role))
+    if not len(held):
+        return Shortfall(missing, 0, (Cause(Reason.NO_OFFERS, 0),))
+    used = np.bincount(chosen, minlength=rows.size)[: rows.size]
+    checks = [check for check in _checks(rows, group, used)]
+    fails = np.array([check.fails[held] for check in checks])
+    first = fails.argmax(axis=0)
+    alone = fails.sum(axis=0) == 1
+    causes = []
+    for at, check in enumerate(checks):
+        counted = fails[at] & (first == at)
+        if not counted.any():
+            continue
+        only = counted & alone
+        short = 0
+        if check.short is not None:
+            short = int(check.short[held][only if only.any() else counted].min())
+        causes.append(
+            Cause(
+                check.cause.reason,
+                int(counted.sum()),
+                int(only.sum()),
+                short,
+                check.cause.constraint,
+                check.cause.port,
+            )
+        )
+    return Shortfall(missing, len(held), tuple(causes))
+
+
+def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
+    """All checks, in the order in which a row is counted under the first that it fails."""
+    checks = []
+    unique = None
+    for constraint in group.constraints:
+        satisfied = rows.satisfying(constraint, group.taken_hosts)
+        if constraint.operator is Operator.UNIQUE and constraint.attribute == "hostname":
+            hosts = rows.hosts()
+            filled = np.isin(hosts, hosts[used > 0])
+            unique = _Check(Cause(Reason.HOST_TAKEN, 0), ~satisfied | filled)
+        else:
+            cause = Cause(Reason.CONSTRAINT, 0, constraint=constraint)
+            checks.append(_Check(cause, ~satisfied))
+    if unique is not None:
+        checks.append(unique)
+    for reason, name, asked in _asked(group):
+        short = asked * (used + 1) - rows.free(name)
+        checks.append(_Check(Cause(reason, 0), short > 0, short))
+    for port, free in _fixed_ports(rows, group):
+        cause = Cause(Reason.FIXED_PORT, 0, port=port)
+        checks.append(_Check(cause, ~free | (used > 0)))
+    return checks

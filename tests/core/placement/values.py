@@ -1,0 +1,145 @@
+"""Agents, offers and groups for the placement tests, small enough that bounds are met often."""
+
+from hypothesis import strategies as st
+
+from scheduler.core.model.ids import AgentId, OfferId, Role
+from scheduler.core.model.job import Constraint, Operator, Port
+from scheduler.core.model.offer import AgentInfo, Offer
+from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
+from scheduler.core.placement.matcher import Group
+
+SCALARS = ("cpus", "mem", "disk", "gpus")
+WEB = Role("web")
+OPS = Role("ops")
+
+
+def agent(name: str, **attributes: str) -> AgentInfo:
+    return AgentInfo(AgentId(name), f"{name}.example", attributes=tuple(attributes.items()))
+
+
+def scalar(
+    name: str, amount: int, identity: bytes = b"", reserved: bool = False
+) -> OfferedResource:
+    return OfferedResource(name, identity, amount, reserved=reserved)
+
+
+def ports(
+    *ranges: tuple[int, int], identity: bytes = b"", reserved: bool = False
+) -> OfferedResource:
+    return OfferedResource(
+        "ports", identity, ranges=tuple(PortRange(*one) for one in ranges), reserved=reserved
+    )
+
+
+def offer(
+    name: str,
+    at: AgentInfo,
+    *resources: OfferedResource,
+    role: Role = WEB,
+) -> Offer:
+    return Offer(OfferId(name), role, at, resources)
+
+
+# --- strategies ----------------------------------------------------------------------------------
+
+amounts = st.builds(
+    Amounts,
+    cpus=st.integers(0, 6),
+    mem=st.integers(0, 6),
+    disk=st.integers(0, 2),
+    gpus=st.integers(0, 1),
+)
+
+PORT_MIN, PORT_MAX = 8000, 8011
+
+asked_ports = st.lists(
+    st.one_of(
+        st.just(Port("any")),
+        st.builds(Port, name=st.just("fixed"), host=st.integers(PORT_MIN - 1, PORT_MAX + 1)),
+    ),
+    max_size=4,
+).map(tuple)
+
+
+def _ranges_of(free: set[int]) -> tuple[PortRange, ...]:
+    """Some cut of the ports in ranges; neighbours are sometimes left apart."""
+    ranges: list[PortRange] = []
+    for port in sorted(free):
+        if ranges and ranges[-1].end == port - 1 and port % 5:
+            ranges[-1] = PortRange(ranges[-1].begin, port)
+        else:
+            ranges.append(PortRange(port, port))
+    return tuple(ranges)
+
+
+@st.composite
+def offered(draw: st.DrawFn) -> tuple[OfferedResource, ...]:
+    """Entries of one agent: several identities a name, some reserved, some not usable; each port
+    once."""
+    entries = draw(
+        st.lists(
+            st.builds(
+                OfferedResource,
+                name=st.sampled_from(SCALARS),
+                identity=st.sampled_from([b"a", b"b"]),
+                scalar=st.integers(1, 5),
+                reserved=st.booleans(),
+                usable=st.sampled_from([True, True, True, False]),
+            ),
+            max_size=8,
+        )
+    )
+    owner = draw(st.dictionaries(st.integers(PORT_MIN, PORT_MAX), st.integers(0, 3), max_size=12))
+    for place in range(4):
+        free = {port for port, at in owner.items() if at == place}
+        if free:
+            reserved, usable = place == 1, place != 3
+            identity = b"a" if place == 2 else b"%d" % place
+            entries.append(
+                OfferedResource("ports", identity, 0, _ranges_of(free), reserved, usable)
+            )
+    return tuple(draw(st.permutations(entries)))
+
+
+agents = st.builds(
+    lambda number, host, attributes, region, zone: AgentInfo(
+        AgentId(f"a{number}"), f"h{host}", "", tuple(attributes), region, zone
+    ),
+    st.integers(0, 5),
+    st.integers(0, 4),
+    st.lists(
+        st.tuples(st.sampled_from(["rack", "os"]), st.sampled_from(["r1", "r2", "r11"])),
+        max_size=3,
+    ),
+    st.sampled_from(["", "east"]),
+    st.sampled_from(["", "z1", "z2"]),
+)
+
+constraints = st.builds(
+    Constraint,
+    st.sampled_from(["hostname", "@region", "@zone", "rack", "os"]),
+    st.sampled_from(list(Operator)),
+    st.sampled_from(["", "r1", "r.*", "h[0-2]", "z1", "east", "(", "r11|r2"]),
+)
+
+
+@st.composite
+def offer_lists(draw: st.DrawFn) -> list[Offer]:
+    """Offers with ids of their own; agents and roles repeat."""
+    parts = draw(
+        st.lists(st.tuples(agents, st.sampled_from([WEB, WEB, OPS]), offered()), max_size=8)
+    )
+    return [
+        Offer(OfferId(f"o{at}"), role, info, resources)
+        for at, (info, role, resources) in enumerate(parts)
+    ]
+
+
+groups = st.builds(
+    Group,
+    role=st.sampled_from([WEB, WEB, WEB, OPS]),
+    amounts=amounts,
+    ports=asked_ports,
+    constraints=st.lists(constraints, max_size=2).map(tuple),
+    taken_hosts=st.frozensets(st.sampled_from(["h0", "h1", "elsewhere"]), max_size=2),
+)
