@@ -5,29 +5,25 @@ its event loop with what it observes calls the latter through `asyncio.to_thread
 agents count from 0. Several clusters may run at once, also from several test processes.
 """
 
-import base64
-import contextlib
 import http.client
-import json
 import shutil
 import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tests.real_mesos import nodes
-from tests.real_mesos.nodes import ClusterOptions, Flags
+from tests.real_mesos.nodes import OPERATOR_CREDENTIAL, ClusterOptions, Flags
+from tests.real_mesos.operator_http import OperatorHttp, RefusedError, State
 from tests.real_mesos.ports import AGENTS_MAX, MASTERS_MAX, Endpoint, PortBlock
 from tests.real_mesos.processes import Child, kill_strays
+from tests.real_mesos.tls import certificate_file, write_certificate
 from tests.real_mesos.zookeeper import zookeeper_node
 
 START_DEADLINE_S = 30.0
-REQUEST_DEADLINE_S = 5.0
 POLL_INTERVAL_S = 0.05
-
-State = dict[str, Any]
 
 
 class ClusterError(Exception):
@@ -36,6 +32,10 @@ class ClusterError(Exception):
 
 class NoLeaderError(ClusterError):
     """No master leads just now, or the one that was asked does not."""
+
+
+# What asking a master may end with while it is away, starting, or not the leader.
+ASKING_FAILED = (OSError, http.client.HTTPException, RefusedError, NoLeaderError)
 
 
 class RealCluster:
@@ -49,6 +49,7 @@ class RealCluster:
         self._masters: dict[int, Child] = {}
         self._agents: dict[int, Child] = {}
         self._zookeeper: Child | None = None
+        self._http = OperatorHttp(None, None)
         # Nodes that a test ended on purpose; any other that ends is a failure.
         self._ended: set[str] = set()
 
@@ -71,6 +72,7 @@ class RealCluster:
         zk: bool = False,
         auth: bool = False,
         auth_http: bool = False,
+        tls: bool = False,
         master_flags: Flags | None = None,
         agent_flags: Flags | None = None,
         cpus: float = 4,
@@ -80,8 +82,9 @@ class RealCluster:
         """Starts everything and returns when a master leads and every agent is registered.
 
         `auth` asks frameworks for `nodes.FRAMEWORK_CREDENTIAL`, `auth_http` asks operator
-        endpoints for `nodes.OPERATOR_CREDENTIAL`. More than one master needs `zk`. Flags carry
-        Mesos' own names; True and False become `--name` and `--no-name`. Raises ClusterError.
+        endpoints for `nodes.OPERATOR_CREDENTIAL`. With `tls` masters speak TLS only, to be trusted
+        by `ca_file`. More than one master needs `zk`. Flags carry Mesos' own names; True and False
+        become `--name` and `--no-name`. Raises ClusterError.
         """
         if self._ports is not None:
             raise ClusterError("the cluster was started already")
@@ -90,12 +93,15 @@ class RealCluster:
         if masters > 1 and not zk:
             raise ValueError("several masters are elected through ZooKeeper: say zk=True")
         self._options = ClusterOptions(
-            agents, masters, zk, auth, auth_http,
+            agents, masters, zk, auth, auth_http, tls,
             master_flags or {}, agent_flags or {}, cpus, mem, disk,
         )  # fmt: skip
         self._ports = PortBlock.claim()
         self.run_dir.mkdir(parents=True, exist_ok=True)
         nodes.write_shared_files(self.run_dir)
+        if tls:
+            write_certificate(self.run_dir, self._ports.addresses(masters, agents))
+        self._http = OperatorHttp(OPERATOR_CREDENTIAL if auth_http else None, self.ca_file)
         if zk:
             self.start_zookeeper()
         for index in range(masters):
@@ -128,12 +134,21 @@ class RealCluster:
     @property
     def master_url(self) -> str:
         """The URL of the leading master; of a cluster of one, also while that is away."""
-        return f"http://{self._claimed.master(self.leader())}"
+        return self._url(self._claimed.master(self.leader()))
 
     @property
     def zk_url(self) -> str:
         """`zk://host:port/mesos` of a cluster started with `zk`."""
         return nodes.zookeeper_url(self._claimed)
+
+    @property
+    def ca_file(self) -> Path | None:
+        """The certificate to trust, of a cluster started with `tls`."""
+        return certificate_file(self.run_dir) if self._required.tls else None
+
+    def agent_url(self, index: int) -> str:
+        """The URL of agent `index`, for its own endpoints."""
+        return self._url(self._claimed.agent(index))
 
     def agent_hostname(self, index: int) -> str:
         """The host name of agent `index`, as offers show it; every agent has one of its own."""
@@ -151,11 +166,11 @@ class RealCluster:
     def state(self) -> State:
         """GET /state of the leading master. Raises OSError while there is none to ask."""
         self.check_alive()
-        return self._get(self._claimed.master(self.leader()), "/state")
+        return self._http.get(self._claimed.master(self.leader()), "/state")
 
     def metrics(self) -> dict[str, float]:
         """GET /metrics/snapshot of the leading master."""
-        return self._get(self._claimed.master(self.leader()), "/metrics/snapshot")
+        return self._http.get(self._claimed.master(self.leader()), "/metrics/snapshot")
 
     def agent(self, index: int) -> State | None:
         """What the master says of agent `index` in its list of registered agents, if it is there.
@@ -189,7 +204,7 @@ class RealCluster:
                 if condition(state):
                     return state
                 seen = f"agents {state['activated_slaves']}, frameworks {len(state['frameworks'])}"
-            except (OSError, http.client.HTTPException, NoLeaderError) as error:
+            except ASKING_FAILED as error:
                 seen = repr(error)
             if time.monotonic() > deadline:
                 raise ClusterError(f"waited {deadline_s:g} s for {what}; last seen: {seen}")
@@ -269,6 +284,9 @@ class RealCluster:
             raise ClusterError("the cluster is not started")
         return self._options
 
+    def _url(self, endpoint: Endpoint) -> str:
+        return f"{'https' if self._required.tls else 'http'}://{endpoint}"
+
     def _start_master(self, index: int) -> None:
         node = nodes.master_node(self._build, self.run_dir, self._claimed, self._required, index)
         self._masters[index] = self._spawn(node)
@@ -311,29 +329,12 @@ class RealCluster:
                 continue
             endpoint = self._claimed.master(index)
             try:
-                state = self._get(endpoint, "/state")
-            except (OSError, http.client.HTTPException, NoLeaderError):
+                state = self._http.get(endpoint, "/state")
+            except ASKING_FAILED:
                 continue
             if state.get("leader") == f"master@{endpoint}":
                 return index
         return None
-
-    def _get(self, endpoint: Endpoint, path: str) -> State:
-        headers = {}
-        if self._required.auth_http:
-            operator = nodes.OPERATOR_CREDENTIAL
-            token = base64.b64encode(f"{operator.principal}:{operator.secret}".encode()).decode()
-            headers["Authorization"] = f"Basic {token}"
-        connection = http.client.HTTPConnection(
-            endpoint.address, endpoint.port, timeout=REQUEST_DEADLINE_S
-        )
-        with contextlib.closing(connection):
-            connection.request("GET", path, headers=headers)
-            response = connection.getresponse()
-            if response.status != 200:
-                raise NoLeaderError(f"{endpoint} answered {response.status} to {path}")
-            answer: State = json.load(response)
-            return answer
 
 
 def _agent_in(state: State, endpoint: Endpoint) -> State | None:

@@ -4,17 +4,19 @@ It shares no code with the project's own session, so that one cannot hide the ot
 It blocks; every read has a deadline.
 """
 
-import base64
 import contextlib
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.real_mesos.nodes import Credential
+from tests.real_mesos.operator_http import basic, connect
 
 READ_DEADLINE_S = 15.0
 
@@ -31,8 +33,11 @@ class HandMadeScheduler:
         *,
         roles: tuple[str, ...] = ("*",),
         credential: Credential | None = None,
+        ca_file: Path | None = None,
     ) -> None:
-        self._address = urlsplit(master_url).netloc
+        address = urlsplit(master_url)
+        self._host, self._port = address.hostname or "", address.port or 0
+        self._tls = None if ca_file is None else ssl.create_default_context(cafile=ca_file)
         self._info = {
             "user": "root",
             "name": name,
@@ -46,7 +51,7 @@ class HandMadeScheduler:
         self._credential = credential
         if credential is not None:
             self._info["principal"] = credential.principal
-        self._stream = http.client.HTTPConnection(self._address, timeout=READ_DEADLINE_S)
+        self._stream = self._connection()
         self._stream_id = ""
         self.framework_id = ""
 
@@ -127,7 +132,7 @@ class HandMadeScheduler:
 
     def call(self, message: Message) -> None:
         """Sends any call but SUBSCRIBE on a connection of its own; expects 202."""
-        connection = http.client.HTTPConnection(self._address, timeout=READ_DEADLINE_S)
+        connection = self._connection()
         with contextlib.closing(connection):
             body = json.dumps({**message, "framework_id": {"value": self.framework_id}})
             headers = self._headers() | {"Mesos-Stream-Id": self._stream_id}
@@ -146,11 +151,13 @@ class HandMadeScheduler:
             acknowledge = {name: status[name] for name in fields}
             self.call({"type": "ACKNOWLEDGE", "acknowledge": acknowledge})
 
+    def _connection(self) -> http.client.HTTPConnection:
+        return connect(self._host, self._port, READ_DEADLINE_S, self._tls)
+
     def _headers(self) -> dict[str, str]:
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if self._credential is not None:
-            plain = f"{self._credential.principal}:{self._credential.secret}".encode()
-            headers["Authorization"] = f"Basic {base64.b64encode(plain).decode()}"
+            headers["Authorization"] = basic(self._credential)
         return headers
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.real_mesos.build import NODE, NODE_ZK
 from tests.real_mesos.ports import Endpoint, PortBlock
+from tests.real_mesos.tls import tls_environment
 
 Flags = Mapping[str, str | int | float | bool]
 
@@ -46,6 +47,7 @@ class ClusterOptions:
     zk: bool
     auth: bool
     auth_http: bool
+    tls: bool
     master_flags: Flags
     agent_flags: Flags
     cpus: float
@@ -93,7 +95,10 @@ def master_node(
     program = NODE_ZK if options.zk else NODE
     name = f"master-{index}"
     command = [str(build / program), "master", f"--work_dir={run_dir / name}"]
-    return Node(name, command, {**environment, **_node_environment(ports, endpoint)})
+    environment |= _node_environment(ports, endpoint)
+    if options.tls:
+        environment |= tls_environment(run_dir, also_plain=False)
+    return Node(name, command, environment)
 
 
 def agent_node(
@@ -126,7 +131,11 @@ def agent_node(
     }
     arguments = [_argument(name, value) for name, value in {**flags, **options.agent_flags}.items()]
     command = [str(build / NODE), "agent", *arguments]
-    return Node(name, command, _node_environment(ports, endpoint))
+    environment = _node_environment(ports, endpoint)
+    if options.tls:
+        # Plain too, for our executors, which speak no TLS.
+        environment |= tls_environment(run_dir, also_plain=True)
+    return Node(name, command, environment)
 
 
 def zookeeper_url(ports: PortBlock) -> str:

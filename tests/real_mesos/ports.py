@@ -68,6 +68,12 @@ class PortBlock:
         """Where the cluster's ZooKeeper listens."""
         return Endpoint(f"127.90.{self.number}.1", self.base + 3)
 
+    def addresses(self, masters: int, agents: int) -> list[str]:
+        """Every address that a cluster of that size uses."""
+        endpoints = [self.master(index) for index in range(masters)]
+        endpoints += [self.agent(index) for index in range(agents)]
+        return [endpoint.address for endpoint in endpoints]
+
     def task_ports(self, index: int, agents: int) -> tuple[int, int]:
         """First and last port that agent `index` of `agents` offers to tasks."""
         share = (BLOCK_PORTS - NODE_PORTS) // agents

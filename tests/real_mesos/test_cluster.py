@@ -129,6 +129,18 @@ def test_a_master_that_authenticates_lets_in_who_knows_the_secret_only(
         assert anonymous.subscribe() == 401
 
 
+def test_a_cluster_with_tls_takes_frameworks_that_trust_it_and_runs_their_tasks(
+    real_cluster: MakeCluster,
+) -> None:
+    cluster = real_cluster().start(agents=1, tls=True)
+
+    assert cluster.master_url.startswith("https://")
+    with HandMadeScheduler(cluster.master_url, ca_file=cluster.ca_file) as scheduler:
+        assert scheduler.subscribe() == 200
+        scheduler.launch(scheduler.wait_for_offers()[0], "task", "true")
+        scheduler.wait_for_state("task", "TASK_FINISHED")
+
+
 def test_two_clusters_run_at_once_with_flags_of_their_own(real_cluster: MakeCluster) -> None:
     first = real_cluster().start(agents=1, master_flags={"cluster": "first"}, cpus=2)
     second = real_cluster().start(agents=1, agent_flags={"attributes": "rack:blue"})
