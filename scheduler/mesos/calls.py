@@ -134,7 +134,6 @@ class CallConnection(asyncio.Protocol):
         self._unanswered_bytes = 0
         self._flush_due = False
         self._paused_at: float | None = None  # since when the transport takes no more
-        self._delivering = False
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()  # an answer came, or the connection ended
         self._socket_gone = asyncio.Event()
@@ -347,9 +346,7 @@ class CallConnection(asyncio.Protocol):
         self._changed.set()
 
     def _deliver(self) -> None:
-        if self._delivering:  # the caller's callback closed us; the loop below goes on
-            return
-        self._delivering = True
+        """Tells what is to be told; never runs inside itself, as `close` only schedules it."""
         try:
             while self._outcomes:
                 self._on_answer(*self._outcomes.popleft())
@@ -357,7 +354,6 @@ class CallConnection(asyncio.Protocol):
                 self._lost_told = True
                 self._on_lost(self._lost)
         finally:
-            self._delivering = False
             if self._outcomes:  # a callback raised; the others still hear of their calls
                 self._loop.call_soon(self._deliver)
 
