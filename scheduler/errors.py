@@ -9,7 +9,8 @@
     │   ├── CallsClosed       the call connection is closed; nothing leaves on it any more
     │   ├── MasterUnavailable no leading master answers now; try again
     │   ├── MasterRefused     the master answered, and the answer will not change by itself
-    │   └── FrameworkRemoved  the master removed this framework id for good
+    │   ├── FrameworkRemoved  the master removed this framework id for good
+    │   └── FrameworkTaken    another scheduler uses this framework id
     ├── StoreError            durable state
     │   ├── StoreRefused      the store answers but takes no write (full, no right, too large)
     │   ├── StoreUnreadable   what is stored cannot be understood
@@ -63,6 +64,10 @@ class MasterRefused(MesosError):
 
 class FrameworkRemoved(MesosError):
     exit_code = 12
+
+
+class FrameworkTaken(MesosError):
+    exit_code = 13
 
 
 class StoreError(OfferdError):

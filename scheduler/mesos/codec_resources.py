@@ -1,0 +1,179 @@
+"""Resources and agents between the wire and the core: amounts, identities, attributes.
+
+An identity is a Resource without its value, as bytes: what Mesos compares when it looks whether a
+task's resource is part of an offered one (name, type, reservations, disk, provider, allocation).
+Only this module and `codec_tasks` look inside. Offers and the operator API are read with it.
+"""
+
+from collections.abc import Iterable
+from typing import Final, Literal, NamedTuple
+
+from scheduler.core.model.ids import AgentId
+from scheduler.core.model.offer import AgentInfo
+from scheduler.core.model.resources import Amounts, OfferedResource, PortRange, to_milli
+from scheduler.mesos.proto import mesos_v1_pb2 as wire
+
+# Distinct identities and agents kept for reuse; beyond, the table starts anew.
+IDENTITIES_MAX: Final = 10_000
+AGENTS_MAX: Final = 50_000
+
+_SCALAR: Final = wire.Value.SCALAR
+_RANGES: Final = wire.Value.RANGES
+_AMOUNT_NAMES: Final = frozenset(Amounts.__struct_fields__)
+
+
+class _Identity(NamedTuple):
+    name: str
+    identity: bytes
+    reserved: bool
+    usable: bool
+
+
+class ResourceReader:
+    """Turns offered Resources into core values; equal identities become one object.
+
+    A cluster has few distinct identities and a million entries, so each is looked into once.
+    """
+
+    def __init__(self) -> None:
+        self._identities: dict[bytes, _Identity] = {}
+
+    def read(self, resource: wire.Resource) -> OfferedResource:
+        """Takes the value out of `resource` (which is the reader's afterwards)."""
+        kind = resource.type
+        scalar = 0
+        ranges: tuple[PortRange, ...] = ()
+        if kind == _SCALAR:
+            scalar = round(resource.scalar.value * 1000)
+            resource.ClearField("scalar")
+        elif kind == _RANGES:
+            ranges = tuple([PortRange(r.begin, r.end) for r in resource.ranges.range])
+            resource.ClearField("ranges")
+        else:
+            resource.ClearField("set")
+        # Partial: a type from the future leaves this required field unset.
+        key = resource.SerializePartialToString()
+        known = self._identities.get(key)
+        if known is None:
+            known = self._look_into(resource, key)
+        return OfferedResource(
+            known.name, known.identity, scalar, ranges, known.reserved, known.usable
+        )
+
+    def _look_into(self, resource: wire.Resource, key: bytes) -> _Identity:
+        if len(self._identities) >= IDENTITIES_MAX:
+            self._identities.clear()
+        known = _Identity(text(resource.name), key, bool(resource.reservations), usable(resource))
+        self._identities[key] = known
+        return known
+
+
+def usable(resource: wire.Resource) -> bool:
+    """Whether an ordinary task may have a piece of it; see `OfferedResource.usable`.
+
+    A disk with a source is a directory or device of its own: MOUNT and BLOCK disks are taken
+    whole, and a PATH disk shows in no sandbox, so neither is space for one.
+    """
+    return (
+        resource.HasField("type")
+        and resource.type in (_SCALAR, _RANGES)
+        and not resource.HasField("revocable")
+        and not resource.HasField("shared")
+        and not (
+            resource.HasField("disk")
+            and (resource.disk.HasField("persistence") or resource.disk.HasField("source"))
+        )
+    )
+
+
+def identity_of(resource: wire.Resource) -> bytes:
+    """The identity of a Resource, which is left as it is."""
+    bare = wire.Resource()
+    bare.CopyFrom(resource)
+    for value in ("scalar", "ranges", "set"):
+        bare.ClearField(value)
+    return bare.SerializePartialToString()
+
+
+def sum_amounts(resources: Iterable[wire.Resource]) -> Amounts:
+    """All scalars together, reserved, revocable and volumes too; shared ones count once each."""
+    sums = dict.fromkeys(_AMOUNT_NAMES, 0)
+    for resource in resources:
+        if resource.type == _SCALAR and resource.name in sums:
+            sums[resource.name] += to_milli(resource.scalar.value)
+    return Amounts(**sums)
+
+
+class AgentReader:
+    """Reads what an offer says of its agent, once as long as it says the same."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, tuple[bytes, AgentInfo]] = {}
+
+    def read(self, offer: wire.Offer) -> AgentInfo:
+        """`offer` holds nothing any more but what describes the agent: that is the cache's key,
+        so that a changed attribute is seen at once and an unchanged one never read again."""
+        agent_id = offer.agent_id.value
+        key = offer.SerializePartialToString()
+        known = self._agents.get(agent_id)
+        if known is not None and known[0] == key:
+            return known[1]
+        address = offer.url.address
+        region, zone = fault_domain(offer.domain)
+        agent = AgentInfo(
+            agent_id=AgentId(agent_id),
+            hostname=text(offer.hostname),
+            url=agent_url(
+                "https" if offer.url.scheme == "https" else "http",
+                hostname=text(address.hostname),
+                ip=text(address.ip),
+                port=address.port,
+            ),
+            attributes=attributes_of(offer.attributes),
+            region=region,
+            zone=zone,
+        )
+        if len(self._agents) >= AGENTS_MAX:
+            self._agents.clear()
+        self._agents[agent_id] = (key, agent)
+        return agent
+
+
+def agent_url(scheme: Literal["http", "https"], *, hostname: str, ip: str, port: int) -> str:
+    """Where the agent answers HTTP. The ip is the one that the master reaches it by, while its
+    host name may be known inside only; but a certificate speaks for the name."""
+    host = hostname if hostname and (scheme == "https" or not ip) else ip
+    if not host or not port:
+        return ""
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def attributes_of(attributes: Iterable[wire.Attribute]) -> tuple[tuple[str, str], ...]:
+    """Names with their values as text, in the agent's order; a name may stand there twice."""
+    return tuple((text(attribute.name), _attribute_text(attribute)) for attribute in attributes)
+
+
+def fault_domain(domain: wire.DomainInfo) -> tuple[str, str]:
+    """(region, zone), empty where the agent has none."""
+    fault = domain.fault_domain
+    return text(fault.region.name), text(fault.zone.name)
+
+
+def text(value: str | bytes) -> str:
+    """A string of the wire. Mesos does not check that it is UTF-8, and protobuf then gives bytes:
+    one task's odd message must not end the stream again and again."""
+    return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def _attribute_text(attribute: wire.Attribute) -> str:
+    match attribute.type:
+        case wire.Value.TEXT:
+            return text(attribute.text.value)
+        case wire.Value.SCALAR:
+            return f"{attribute.scalar.value:.3f}".rstrip("0").rstrip(".")
+        case wire.Value.RANGES:
+            return "[" + ",".join(f"{r.begin}-{r.end}" for r in attribute.ranges.range) + "]"
+        case wire.Value.SET:
+            return "{" + ",".join(text(item) for item in attribute.set.item) + "}"
+        case _:
+            return ""

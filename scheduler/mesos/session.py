@@ -1,0 +1,293 @@
+"""The one session with the master: an event stream and a call connection, lost together.
+
+    run ─ try ─ subscribe ─ SUBSCRIBED ─ call connection ─ emit(Subscribed) ─ events … ─ lost ─ wait
+          ▲                                                                                    │
+          └────────────────────────────────────────────────────────────────────────────────────┘
+
+Either one's end ends both: a reopened call connection would let a RECONCILE overtake a stalled
+ACCEPT. The old sockets are closed, the calls' outcomes and Disconnected told, before the next
+SUBSCRIBE leaves. The session decides when to try again and when that cannot help; what events and
+calls mean is the core's, how bytes move is stream.py's and calls.py's.
+"""
+
+import asyncio
+import ssl
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
+
+import msgspec
+import structlog
+
+from scheduler.core.effects import Call, Wanted
+from scheduler.core.events import Disconnected, Event, Subscribed
+from scheduler.core.model.ids import FrameworkId
+from scheduler.errors import (
+    FrameworkRemoved,
+    FrameworkTaken,
+    MasterRefused,
+    MasterUnavailable,
+    MesosError,
+)
+from scheduler.mesos.access import Credential, authorization
+from scheduler.mesos.backoff import Backoff
+from scheduler.mesos.calls import CallConnection, CallLimits
+from scheduler.mesos.codec import (
+    CallCodec,
+    EventDecoder,
+    FrameworkSettings,
+    PassedOver,
+    StreamError,
+    StreamOpened,
+    TaskRenderer,
+    UnreadableStatus,
+    encode_subscribe,
+)
+from scheduler.mesos.discovery import Candidates
+from scheduler.mesos.outbox import Outbox, end_unsent
+from scheduler.mesos.stream import PROTOBUF, EventStream, StreamLimits, subscribe
+
+# What the master writes into ERROR; there is no code beside the text.
+_REMOVED: Final = "framework has been removed"
+_FAILED_OVER: Final = "framework failed over"
+
+log = structlog.get_logger()
+
+
+class SessionLimits(msgspec.Struct, frozen=True):
+    """Bounds and waits of a session.
+
+    Waits between tries are random, the first up to `retry_initial_s` (≤ 1 s by the framework
+    guide), growing to `retry_s_max`; after a stream that lived `settled_s` they start anew.
+    `failovers_max` in `failovers_within_s` are borne: a SUBSCRIBE of our own that was cut off may
+    come back as one; more of them are another scheduler. `calls_waiting_max` is the number of
+    calls that may wait beyond those the call connection holds.
+    """
+
+    stream: StreamLimits = StreamLimits()
+    calls: CallLimits = CallLimits()
+    retry_initial_s: float = 1.0
+    retry_s_max: float = 15.0
+    settled_s: float = 60.0
+    failovers_max: int = 3
+    failovers_within_s: float = 60.0
+    calls_waiting_max: int = 100_000
+
+
+class SessionSettings(msgspec.Struct, frozen=True):
+    """`master` as `Candidates` reads it. `tls` None: the system's certificate authorities."""
+
+    master: str | tuple[str, ...]
+    framework: FrameworkSettings
+    credential: Credential | None = None
+    tls: ssl.SSLContext | None = None
+    limits: SessionLimits = SessionLimits()
+
+
+class FailedOver(MesosError):
+    """Another SUBSCRIBE came with our framework id, and the master closed our stream for it."""
+
+
+async def _room_at_once() -> None:
+    """For a mailbox that takes everything."""
+
+
+class MasterSession:
+    """Implements `runtime.protocols.Session`.
+
+    `wait_for_room` is awaited before more is read from the stream: while it waits the master has
+    to keep its events, and that time does not count as silence.
+    """
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        *,
+        wait_for_room: Callable[[], Awaitable[None]] = _room_at_once,
+    ) -> None:
+        """Raises `SettingsError` or `MesosError` for a `master` that cannot be used."""
+        self._settings = settings
+        self._limits = settings.limits
+        self._wait_for_room = wait_for_room
+        self._candidates = Candidates(settings.master)
+        self._headers = authorization(settings.credential)
+        self._decoder = EventDecoder()
+        self._tasks = TaskRenderer()
+        self._backoff = Backoff(self._limits.retry_initial_s, self._limits.retry_s_max)
+        self._failovers: deque[float] = deque()
+        self._emit: Callable[[Event], None] | None = None
+        self._outbox: Outbox | None = None
+        self._was_subscribed = False
+        self.passed_over: Counter[str] = Counter()
+        """How often each event type was passed over, by name."""
+
+    def send(self, calls: Sequence[Call]) -> None:
+        """See `runtime.protocols.Session.send`; only while `run` runs."""
+        if self._emit is None:
+            raise RuntimeError("a call before the session runs")
+        if self._outbox is not None:
+            self._outbox.send(calls)
+        else:
+            end_unsent(calls, self._emit, "not connected with the master")
+
+    async def run(
+        self,
+        emit: Callable[[Event], None],
+        *,
+        framework_id: Callable[[], FrameworkId | None],
+        wanted: Callable[[], Wanted],
+    ) -> None:
+        """See `runtime.protocols.Session.run`.
+
+        Raises `MasterRefused` when the master refuses us before we were ever subscribed (an
+        operator's mistake shows at the start; later it may be the master's, and we try again),
+        `FrameworkRemoved`, and `FrameworkTaken` when another scheduler uses our framework id.
+        """
+        self._emit = emit
+        while True:
+            begun = asyncio.get_running_loop().time()
+            try:
+                await self._one_session(emit, framework_id(), wanted())
+            except FrameworkRemoved:
+                raise
+            except MesosError as error:
+                if isinstance(error, MasterRefused) and not self._was_subscribed:
+                    raise
+                if isinstance(error, FailedOver):
+                    self._count_failover(error)
+                await self._wait(begun, str(error))
+
+    async def _wait(self, begun: float, reason: str) -> None:
+        """Between two sessions; the last one lasted since `begun`."""
+        if asyncio.get_running_loop().time() - begun >= self._limits.settled_s:
+            self._backoff.reset()
+        wait_s = self._backoff.next_s()
+        log.warning("session.retry", reason=reason, wait_s=round(wait_s, 3))
+        await asyncio.sleep(wait_s)
+
+    async def _one_session(
+        self, emit: Callable[[Event], None], framework_id: FrameworkId | None, wanted: Wanted
+    ) -> None:
+        """From SUBSCRIBE to the loss of the stream; always raises what ended it."""
+        body = encode_subscribe(self._settings.framework, framework_id, wanted)
+        async with subscribe(
+            self._candidates,
+            body,
+            headers=self._headers,
+            tls=self._settings.tls,
+            limits=self._limits.stream,
+        ) as stream:
+            records = deque(await stream.read())
+            opened = self._decode_first(records.popleft())
+            stream.expect_heartbeats(opened.heartbeat_interval_s)
+            outbox = Outbox(
+                CallCodec(opened.framework_id, self._settings.framework, self._tasks),
+                emit,
+                waiting_max=self._limits.calls_waiting_max,
+                on_lost=stream.cut,
+            )
+            outbox.attach(await self._open_calls(stream, outbox))
+            self._candidates.leads(stream.address)
+            await self._serve(emit, stream, opened, outbox, records)
+
+    async def _serve(
+        self,
+        emit: Callable[[Event], None],
+        stream: EventStream,
+        opened: StreamOpened,
+        outbox: Outbox,
+        records: deque[bytes],
+    ) -> None:
+        """Both connections stand. Tells events until the stream is lost, then closes the calls."""
+        reason = "the session ends"
+        self._outbox = outbox
+        self._was_subscribed = True
+        url = stream.address.url()
+        try:
+            log.info("session.subscribed", framework_id=opened.framework_id, master=url)
+            emit(Subscribed(opened.framework_id, opened.master_id, url, opened.master_version))
+            while True:
+                while records:
+                    self._take(records.popleft(), emit, outbox)
+                await self._wait_for_room()
+                records.extend(await stream.read())
+        except MesosError as error:
+            reason = str(error)
+            raise
+        finally:
+            self._outbox = None
+            try:
+                await outbox.aclose(reason)
+            finally:
+                log.warning("session.lost", reason=reason, framework_id=opened.framework_id)
+                emit(Disconnected(reason))
+
+    async def _open_calls(self, stream: EventStream, outbox: Outbox) -> CallConnection:
+        return await CallConnection.open(
+            stream.address,
+            headers={
+                "Content-Type": PROTOBUF,
+                "Mesos-Stream-Id": stream.stream_id,
+                **self._headers,
+            },
+            on_answer=outbox.answered,
+            on_lost=outbox.lost,
+            ssl=self._settings.tls,
+            limits=self._limits.calls,
+        )
+
+    def _decode_first(self, record: bytes) -> StreamOpened:
+        """SUBSCRIBED is always the first record; a refused SUBSCRIBE has an ERROR instead."""
+        match self._decoder.decode(record):
+            case StreamOpened() as opened:
+                return opened
+            case StreamError(message):
+                raise _error(message)
+            case other:
+                raise MasterUnavailable(
+                    f"the stream begins with {type(other).__name__}, not SUBSCRIBED"
+                )
+
+    def _take(self, record: bytes, emit: Callable[[Event], None], outbox: Outbox) -> None:
+        match self._decoder.decode(record):
+            case PassedOver(name):
+                self.passed_over[name] += 1
+            case UnreadableStatus() as status:
+                self.passed_over["UPDATE"] += 1
+                log.warning("session.status_unreadable", task_id=status.task_id)
+                if status.uuid:
+                    outbox.acknowledge(status)
+            case StreamError(message):
+                raise _error(message)
+            case StreamOpened():
+                raise MasterUnavailable("a second SUBSCRIBED on one stream")
+            case event:
+                emit(event)
+
+    def _count_failover(self, error: FailedOver) -> None:
+        """Raises `FrameworkTaken` when it happens so often that it cannot be an echo of ours."""
+        now = asyncio.get_running_loop().time()
+        while self._failovers and self._failovers[0] <= now - self._limits.failovers_within_s:
+            self._failovers.popleft()
+        self._failovers.append(now)
+        if len(self._failovers) > self._limits.failovers_max:
+            raise FrameworkTaken(
+                "another scheduler uses this framework id: the master closed our stream "
+                f"{len(self._failovers)} times within {self._limits.failovers_within_s:g} s for "
+                "another one's. Stop the other scheduler, or give this one a store of its own"
+            ) from error
+
+
+def _error(message: str) -> MesosError:
+    """What an ERROR event means; its text is all there is to go by."""
+    said = message.lower()
+    if _REMOVED in said:
+        return FrameworkRemoved(
+            f"the master says: {message}. It ended this framework and its tasks for good and "
+            "takes its id no more (by teardown, or because it was away for longer than "
+            "framework.failover_timeout). To go on, let the scheduler take a new id: then every "
+            "attempt of the old one ends as gone, and is replaced"
+        )
+    if _FAILED_OVER in said:
+        return FailedOver(f"the master says: {message}")
+    return MasterRefused(f"the master says: {message}")
