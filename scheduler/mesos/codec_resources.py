@@ -13,12 +13,14 @@ from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange, to_milli
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 
-# Distinct identities and agents kept for reuse; beyond, the table starts anew.
+# Distinct entries, identities and agents kept for reuse; beyond, the table starts anew.
+ENTRIES_MAX: Final = 20_000
 IDENTITIES_MAX: Final = 10_000
 AGENTS_MAX: Final = 50_000
 
 _SCALAR: Final = wire.Value.SCALAR
 _RANGES: Final = wire.Value.RANGES
+_VALUES: Final = ("scalar", "ranges", "set")
 _AMOUNT_NAMES: Final = frozenset(Amounts.__struct_fields__)
 
 
@@ -30,42 +32,48 @@ class _Identity(NamedTuple):
 
 
 class ResourceReader:
-    """Turns offered Resources into core values; equal identities become one object.
+    """Turns offered Resources into core values.
 
-    A cluster has few distinct identities and a million entries, so each is looked into once.
+    Reading a field costs more than looking up bytes: an entry that came before (agents alike, the
+    same offer again) is found whole, and of a new one only the value is read, since a cluster has
+    few distinct identities. Equal identities are one object.
     """
 
     def __init__(self) -> None:
+        self._entries: dict[bytes, OfferedResource] = {}
         self._identities: dict[bytes, _Identity] = {}
 
     def read(self, resource: wire.Resource) -> OfferedResource:
-        """Takes the value out of `resource` (which is the reader's afterwards)."""
-        kind = resource.type
+        """`resource` is the reader's afterwards: its value may be taken out."""
+        # Partial: a type from the future leaves this required field unset.
+        key = resource.SerializePartialToString()
+        entry = self._entries.get(key)
+        if entry is None:
+            if len(self._entries) >= ENTRIES_MAX:
+                self._entries.clear()
+            entry = self._entries[key] = self._read_new(resource)
+        return entry
+
+    def _read_new(self, resource: wire.Resource) -> OfferedResource:
         scalar = 0
         ranges: tuple[PortRange, ...] = ()
-        if kind == _SCALAR:
-            scalar = round(resource.scalar.value * 1000)
-            resource.ClearField("scalar")
-        elif kind == _RANGES:
+        if resource.type == _RANGES:
             ranges = tuple([PortRange(r.begin, r.end) for r in resource.ranges.range])
-            resource.ClearField("ranges")
-        else:
-            resource.ClearField("set")
-        # Partial: a type from the future leaves this required field unset.
+        elif resource.type == _SCALAR:
+            scalar = to_milli(resource.scalar.value)
+        for value in _VALUES:
+            resource.ClearField(value)
         key = resource.SerializePartialToString()
         known = self._identities.get(key)
         if known is None:
-            known = self._look_into(resource, key)
+            if len(self._identities) >= IDENTITIES_MAX:
+                self._identities.clear()
+            reserved = bool(resource.reservations)
+            known = _Identity(text(resource.name), key, reserved, usable(resource))
+            self._identities[key] = known
         return OfferedResource(
             known.name, known.identity, scalar, ranges, known.reserved, known.usable
         )
-
-    def _look_into(self, resource: wire.Resource, key: bytes) -> _Identity:
-        if len(self._identities) >= IDENTITIES_MAX:
-            self._identities.clear()
-        known = _Identity(text(resource.name), key, bool(resource.reservations), usable(resource))
-        self._identities[key] = known
-        return known
 
 
 def usable(resource: wire.Resource) -> bool:
@@ -86,17 +94,8 @@ def usable(resource: wire.Resource) -> bool:
     )
 
 
-def identity_of(resource: wire.Resource) -> bytes:
-    """The identity of a Resource, which is left as it is."""
-    bare = wire.Resource()
-    bare.CopyFrom(resource)
-    for value in ("scalar", "ranges", "set"):
-        bare.ClearField(value)
-    return bare.SerializePartialToString()
-
-
 def sum_amounts(resources: Iterable[wire.Resource]) -> Amounts:
-    """All scalars together, reserved, revocable and volumes too; shared ones count once each."""
+    """All scalars together, reserved and revocable ones and volumes too."""
     sums = dict.fromkeys(_AMOUNT_NAMES, 0)
     for resource in resources:
         if resource.type == _SCALAR and resource.name in sums:

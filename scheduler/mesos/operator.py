@@ -1,0 +1,182 @@
+"""All agents, as the master's operator API lists them: attributes, totals and use.
+
+Offers show an agent only when it has something free for us; this shows the others, too. It asks
+when it is called: how often is the runtime's business. A master may forbid it to our principal,
+which is an answer (`AgentsListed` without agents) and not an error.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Sequence
+from typing import Final, Literal
+
+import aiohttp
+from google.protobuf.message import DecodeError
+
+from scheduler.core.events import AgentsListed
+from scheduler.core.model.ids import AgentId
+from scheduler.core.model.offer import AgentInfo, AgentSeen
+from scheduler.core.model.resources import Amounts
+from scheduler.errors import MasterUnavailable
+from scheduler.mesos.access import Credential, authorization
+from scheduler.mesos.address import MasterAddress
+from scheduler.mesos.codec_resources import (
+    agent_url,
+    attributes_of,
+    fault_domain,
+    sum_amounts,
+    text,
+)
+from scheduler.mesos.discovery import Candidates
+from scheduler.mesos.proto import master_pb2
+from scheduler.mesos.proto import mesos_v1_pb2 as wire
+
+OPERATOR_PATH: Final = "/api/v1"
+PROTOBUF: Final = "application/x-protobuf"
+REQUEST_TIMEOUT_S: Final = 30.0
+CONNECT_TIMEOUT_S: Final = 10.0
+# 100,000 agents with many attributes; a larger answer is no list of agents.
+ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
+_READ_BYTES: Final = 256 * 1024
+_REFUSAL_TEXT_MAX: Final = 300
+_GET_AGENTS: Final = master_pb2.Call(type=master_pb2.Call.GET_AGENTS).SerializeToString()
+
+Scheme = Literal["http", "https"]
+
+
+class OperatorClient:
+    """Asks the leading master. `credential` is the operator's, not the framework's."""
+
+    def __init__(
+        self,
+        master: str | Sequence[str],
+        *,
+        credential: Credential | None = None,
+        tls: ssl.SSLContext | None = None,
+        request_timeout_s: float = REQUEST_TIMEOUT_S,
+    ) -> None:
+        """Raises `SettingsError` or `MesosError` for a `master` that cannot be used."""
+        self._candidates = Candidates(master)
+        self._headers = {
+            "Content-Type": PROTOBUF,
+            "Accept": PROTOBUF,
+            **authorization(credential),
+        }
+        self._tls = tls
+        self._request_timeout_s = request_timeout_s
+
+    async def agents(self) -> AgentsListed:
+        """Every agent that the master knows, or why it does not tell.
+
+        Raises `MasterUnavailable` when no leading master answers within the request's deadline.
+        """
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                return await self._ask()
+        except TimeoutError:
+            raise MasterUnavailable(
+                f"no list of agents within {self._request_timeout_s:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise MasterUnavailable(f"the list of agents: {error}") from error
+
+    async def _ask(self) -> AgentsListed:
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls if self._tls is not None else True, force_close=True
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S)
+        async with aiohttp.ClientSession(
+            connector=connector,
+            timeout=timeout,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        ) as http:
+            address = self._candidates.first()
+            while True:
+                async with http.post(
+                    address.url(OPERATOR_PATH), data=_GET_AGENTS, allow_redirects=False
+                ) as response:
+                    if response.status != 307:
+                        return await self._read(address, response)
+                    location = response.headers.get("Location", "")
+                address = self._candidates.redirected(address, location)
+
+    async def _read(self, address: MasterAddress, response: aiohttp.ClientResponse) -> AgentsListed:
+        body = await _body(response)
+        match response.status:
+            case 200:
+                self._candidates.leads(address)
+                # Tens of milliseconds for thousands of agents: not in the loop.
+                return await asyncio.to_thread(_decode, body, address.scheme)
+            case 401 | 403 as status:
+                said = body[:_REFUSAL_TEXT_MAX].decode("utf-8", "replace").strip()
+                self._candidates.leads(address)
+                return AgentsListed(None, refused=f"{address} answered {status}: {said}")
+            case status:
+                raise MasterUnavailable(f"{address} answered {status} to GET_AGENTS")
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for data in response.content.iter_chunked(_READ_BYTES):
+        body += data
+        if len(body) > ANSWER_BYTES_MAX:
+            raise MasterUnavailable(f"a list of agents of more than {ANSWER_BYTES_MAX} bytes")
+    return bytes(body)
+
+
+def _decode(body: bytes, scheme: Scheme) -> AgentsListed:
+    try:
+        answer = master_pb2.Response.FromString(body)
+    except DecodeError as error:
+        raise MasterUnavailable(f"the list of agents cannot be read: {error}") from error
+    if not answer.HasField("get_agents"):
+        raise MasterUnavailable("the master's answer is no list of agents")
+    listed = answer.get_agents
+    seen = [_agent_seen(agent, scheme) for agent in listed.agents]
+    seen += [_recovered(info, scheme) for info in listed.recovered_agents]
+    return AgentsListed(tuple(seen))
+
+
+def _agent_seen(agent: master_pb2.Response.GetAgents.Agent, scheme: Scheme) -> AgentSeen:
+    ip, port = _pid_address(text(agent.pid))
+    return AgentSeen(
+        agent=_agent_info(agent.agent_info, scheme, ip, port),
+        active=agent.active,
+        total=sum_amounts(agent.total_resources),
+        used=sum_amounts(agent.allocated_resources),
+        offered=sum_amounts(agent.offered_resources),
+    )
+
+
+def _recovered(info: wire.AgentInfo, scheme: Scheme) -> AgentSeen:
+    """An agent of the registry that has not come back since the master's failover."""
+    return AgentSeen(
+        agent=_agent_info(info, scheme, "", info.port),
+        active=False,
+        total=sum_amounts(info.resources),
+        used=Amounts(),
+        offered=Amounts(),
+    )
+
+
+def _agent_info(info: wire.AgentInfo, scheme: Scheme, ip: str, port: int) -> AgentInfo:
+    hostname = text(info.hostname)
+    region, zone = fault_domain(info.domain)
+    return AgentInfo(
+        agent_id=AgentId(info.id.value),
+        hostname=hostname,
+        # The list has no scheme: a cluster with TLS has it everywhere.
+        url=agent_url(scheme, hostname=hostname, ip=ip, port=port),
+        attributes=attributes_of(info.attributes),
+        region=region,
+        zone=zone,
+    )
+
+
+def _pid_address(pid: str) -> tuple[str, int]:
+    """`slave(1)@10.0.0.9:5051` → ip and port; empty and 0 for what is not of that form."""
+    ip, colon, port = pid.rpartition("@")[2].rpartition(":")
+    if not (colon and port.isascii() and port.isdigit() and len(port) <= 5):
+        return "", 0
+    return ip.strip("[]"), int(port)
