@@ -120,93 +120,115 @@ def _coalesced(pieces: Sequence[CarvedResource]) -> list[CarvedResource]:
     for piece in pieces:
         former = by_identity.get(piece.identity)
         if former is not None:
-            ports = [*_each_port(former.ranges), *_each_port(piece.ranges)]
             scalar = former.scalar + piece.scalar
-            piece = CarvedResource(piece.name, piece.identity, scalar, _as_ranges(ports))
+            ranges = _joined(former.ranges + piece.ranges)
+            piece = CarvedResource(piece.name, piece.identity, scalar, ranges)
         by_identity[piece.identity] = piece
     return list(by_identity.values())
 
 
 # --- ports ---------------------------------------------------------------------------------------
 
+_Free = dict[int, list[PortRange]]
+"""Free ranges by the place of their entry in the pool."""
+_Runs = dict[int, list[PortRange]]
+"""Chosen ports likewise, as runs within one free range each, in the order chosen."""
+
 
 def _cut_ports(
     pool: _Pool, ports: tuple[Port, ...], seed: int, pieces: list[CarvedResource]
 ) -> tuple[int, ...] | None:
     """Host ports in the order asked; fixed ones are set aside before dynamic ones are chosen."""
-    entries = [(at, e) for at, e in enumerate(pool) if e and e.name == PORTS and e.usable]
-    entries.sort(key=lambda one: not one[1].reserved)
-    taken: dict[int, list[int]] = {at: [] for at, _ in entries}
+    free = {
+        at: list(entry.ranges)
+        for at, entry in enumerate(pool)
+        if entry is not None and entry.name == PORTS and entry.usable
+    }
+    runs: _Runs = {}
     fixed = [port.host for port in ports if port.host is not None]
-    if len(set(fixed)) != len(fixed):
-        return None
     for port in fixed:
-        holder = next((at for at, entry in entries if holds(entry.ranges, port)), None)
-        if holder is None:
+        holder = next((at for at, ranges in free.items() if holds(ranges, port)), None)
+        if holder is None:  # asked for twice, it is gone when the second is looked for
             return None
-        taken[holder].append(port)
-    dynamic = _choose(entries, taken, len(ports) - len(fixed), seed)
+        _use(free, runs, holder, PortRange(port, port))
+    dynamic = _choose(pool, free, runs, len(ports) - len(fixed), seed)
     if dynamic is None:
         return None
     first = len(pieces)
-    for at, entry in entries:
-        if not taken[at]:
+    for at, chosen in runs.items():
+        entry = pool[at]
+        if entry is None:
             continue
-        ranges = _without(entry.ranges, sorted(taken[at]))
-        rest = OfferedResource(entry.name, entry.identity, 0, ranges, entry.reserved)
-        pool[at] = rest if ranges else None
-        pieces.append(CarvedResource(PORTS, entry.identity, 0, _as_ranges(taken[at])))
+        rest = tuple(free[at])
+        pool[at] = OfferedResource(PORTS, entry.identity, 0, rest, entry.reserved) if rest else None
+        pieces.append(CarvedResource(PORTS, entry.identity, 0, _joined(chosen)))
     if len(pieces) - first > 1:
         pieces[first:] = _coalesced(pieces[first:])
     following = iter(dynamic)
     return tuple([next(following) if port.host is None else port.host for port in ports])
 
 
-def _choose(
-    entries: list[tuple[int, OfferedResource]],
-    taken: dict[int, list[int]],
-    wanted: int,
-    seed: int,
-) -> list[int] | None:
-    """`wanted` free ports, noted in `taken` too; None when there are not as many."""
+def _choose(pool: _Pool, free: _Free, runs: _Runs, wanted: int, seed: int) -> list[int] | None:
+    """`wanted` free ports, reserved ones first; None when there are not as many."""
     chosen: list[int] = []
     for reserved in (True, False):
         if len(chosen) == wanted:
             break
-        free = [
-            (at, span)
-            for at, entry in entries
-            if entry.reserved is reserved
-            for span in _without(entry.ranges, sorted(taken[at]))
-        ]
-        for at, port in _spread(free, wanted - len(chosen), seed):
-            taken[at].append(port)
-            chosen.append(port)
+        places = [at for at in free if (entry := pool[at]) and entry.reserved is reserved]
+        for at, run in _spread(free, places, wanted - len(chosen), seed):
+            _use(free, runs, at, run)
+            chosen += range(run.begin, run.end + 1)
     return chosen if len(chosen) == wanted else None
 
 
-def _spread(free: list[tuple[int, PortRange]], wanted: int, seed: int) -> list[tuple[int, int]]:
-    """At most `wanted` ports, one after the other from a place that the seed says, round the end.
-
-    Pairs of the entry's place and the port.
-    """
-    total = port_count(span for _, span in free)
-    if not total:
-        return []
+def _spread(free: _Free, places: list[int], wanted: int, seed: int) -> list[tuple[int, PortRange]]:
+    """Runs of at most `wanted` ports in all, one after the other from where the seed says, round
+    the end; each with the place of its entry."""
+    total = sum([port_count(free[at]) for at in places])
     wanted = min(wanted, total)
+    if not wanted:
+        return []
     skip = _mixed(seed) % total
-    found: list[tuple[int, int]] = []
-    for at, (begin, end) in [*free, *free]:
-        size = end - begin + 1
-        if skip >= size:
-            skip -= size
-            continue
-        last = min(end, begin + skip + wanted - len(found) - 1)
-        found += [(at, port) for port in range(begin + skip, last + 1)]
-        skip = 0
-        if len(found) == wanted:
-            break
+    found: list[tuple[int, PortRange]] = []
+    for at in places + places:
+        for begin, end in free[at]:
+            begin += skip
+            if begin > end:
+                skip = begin - end - 1
+                continue
+            skip = 0
+            last = min(end, begin + wanted - 1)
+            found.append((at, PortRange(begin, last)))
+            wanted -= last - begin + 1
+            if not wanted:
+                return found
     return found
+
+
+def _use(free: _Free, runs: _Runs, at: int, run: PortRange) -> None:
+    """Move a run, which lies within one free range, from free to chosen."""
+    runs.setdefault(at, []).append(run)
+    ranges = free[at]
+    for place, (begin, end) in enumerate(ranges):
+        if begin <= run.begin <= end:
+            rest = []
+            if begin < run.begin:
+                rest.append(PortRange(begin, run.begin - 1))
+            if run.end < end:
+                rest.append(PortRange(run.end + 1, end))
+            ranges[place : place + 1] = rest
+            return
+
+
+def _joined(runs: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """Sorted and coalesced, as Mesos writes ranges."""
+    ranges: list[PortRange] = []
+    for run in sorted(runs):
+        if ranges and ranges[-1].end == run.begin - 1:
+            ranges[-1] = PortRange(ranges[-1].begin, run.end)
+        else:
+            ranges.append(run)
+    return tuple(ranges)
 
 
 def _mixed(seed: int) -> int:
@@ -216,36 +238,3 @@ def _mixed(seed: int) -> int:
     bits = ((bits ^ (bits >> 30)) * 0xBF58476D1CE4E5B9) & mask
     bits = ((bits ^ (bits >> 27)) * 0x94D049BB133111EB) & mask
     return bits ^ (bits >> 31)
-
-
-def _each_port(ranges: Iterable[PortRange]) -> Iterable[int]:
-    for begin, end in ranges:
-        yield from range(begin, end + 1)
-
-
-def _as_ranges(ports: Iterable[int]) -> tuple[PortRange, ...]:
-    """Sorted and coalesced, as Mesos writes ranges."""
-    ranges: list[PortRange] = []
-    for port in sorted(ports):
-        if ranges and ranges[-1].end == port - 1:
-            ranges[-1] = PortRange(ranges[-1].begin, port)
-        else:
-            ranges.append(PortRange(port, port))
-    return tuple(ranges)
-
-
-def _without(ranges: tuple[PortRange, ...], ports: Sequence[int]) -> tuple[PortRange, ...]:
-    """The ranges less these ports, which are sorted."""
-    if not ports:
-        return ranges
-    rest: list[PortRange] = []
-    for begin, end in ranges:
-        start = begin
-        for port in ports:
-            if start <= port <= end:
-                if start < port:
-                    rest.append(PortRange(start, port - 1))
-                start = port + 1
-        if start <= end:
-            rest.append(PortRange(start, end))
-    return tuple(rest)

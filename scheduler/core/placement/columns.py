@@ -33,9 +33,9 @@ PATTERNS_MAX = 256
 class AttributeColumn:
     """The value of one attribute in each row, as a code; MISSING where the agent has none."""
 
-    def __init__(self, value_at: Callable[[int], str | None]) -> None:
-        """`value_at` tells the value in a row; None for a row that is empty or has no value."""
-        self._value_at = value_at
+    def __init__(self, values_at: Callable[[list[int]], list[str | None]]) -> None:
+        """`values_at` tells the values in rows; None for a row that is empty or has no value."""
+        self._values_at = values_at
         self._codes: Codes = np.empty(0, np.int32)
         self._code_of: dict[str, int] = {}
         self._texts: list[str] = []
@@ -51,8 +51,9 @@ class AttributeColumn:
         if len(self._texts) > 4 * size + 1024:
             self._start_again()
         codes = self._codes[:size]
-        for row in np.flatnonzero(codes == UNKNOWN).tolist():
-            codes[row] = self._encoded(self._value_at(row))
+        unknown = np.flatnonzero(codes == UNKNOWN)
+        if len(unknown):
+            codes[unknown] = [self._encoded(one) for one in self._values_at(unknown.tolist())]
         return codes
 
     def mask(self, constraint: Constraint, taken_hosts: Iterable[str], size: int) -> Mask:

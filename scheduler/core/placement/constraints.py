@@ -30,7 +30,10 @@ def value_of(agent: AgentInfo, attribute: str) -> str | None:
         case "@zone":
             return agent.zone or None
         case _:
-            return next((value for name, value in agent.attributes if name == attribute), None)
+            for name, value in agent.attributes:
+                if name == attribute:
+                    return value
+            return None
 
 
 def satisfies(

@@ -212,11 +212,11 @@ class Rows:
         return _latest(self._ports, port, lambda: PortColumn(free_at)).mask(self.size)
 
     def _attribute(self, name: str) -> AttributeColumn:
-        def value_at(row: int) -> str | None:
-            found = self.get(row)
-            return None if found is None else value_of(found.agent, name)
+        def values_at(indexes: list[int]) -> list[str | None]:
+            found = [self._rows[row] for row in indexes]
+            return [None if row is None else value_of(row.agent, name) for row in found]
 
-        return _latest(self._attributes, name, lambda: AttributeColumn(value_at))
+        return _latest(self._attributes, name, lambda: AttributeColumn(values_at))
 
     # --- keeping the columns up to date ----------------------------------------------------------
 
