@@ -38,6 +38,12 @@ class Disconnected(msgspec.Struct, frozen=True):
     reason: str
 
 
+class FrameworkForgotten(msgspec.Struct, frozen=True):
+    """The master removed our framework id, and it was decided to go on with a new one."""
+
+    reason: str
+
+
 class OffersMade(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
@@ -176,6 +182,7 @@ Command = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask
 Event = (
     Subscribed
     | Disconnected
+    | FrameworkForgotten
     | OffersMade
     | OfferRescinded
     | StatusUpdated

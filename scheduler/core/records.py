@@ -32,7 +32,8 @@ class Desired(enum.StrEnum):
 class JobRecord(msgspec.Struct, frozen=True):
     """A declared job. `version` counts every change, `template_version` is the version in which the
     template changed last. `uid` is minted at the first submit and lives as long as the record.
-    `ended_at` is set when a batch has nothing left to run. Times are wall seconds."""
+    Instances that finished with a template older than `run_version` run again. `ended_at` is set
+    when nothing is left to run. Times are wall seconds."""
 
     spec: JobSpec
     uid: Uid
@@ -41,6 +42,7 @@ class JobRecord(msgspec.Struct, frozen=True):
     desired: Desired
     created_at: float
     changed_at: float
+    run_version: int = 1
     ended_at: float | None = None
 
 

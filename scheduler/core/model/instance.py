@@ -109,7 +109,8 @@ class Instance(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     `attempts` counts all that were ever made, so the next number is never a used one.
     `failures` in a row decide the back-off; `not_before` is the wall time of its end.
-    `outcome` set means: no further attempt, unless the template changes or the job is run again.
+    `outcome` set means: no further attempt, unless the template changes or the job is run again
+    (`outcome_version` is the template version that it was reached with).
     """
 
     job: JobId
@@ -120,6 +121,7 @@ class Instance(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     failures: int = 0
     not_before: float | None = None
     outcome: Outcome | None = None
+    outcome_version: int = 0
 
     @property
     def key(self) -> InstanceKey:

@@ -1,0 +1,390 @@
+"""The life of attempts: what statuses change, what is wanted to end, and what must be done next.
+
+Owns the kill retries and the watch over launches. It decides which instances wait in the queue, and
+never places them (placing.py) nor talks of offers.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+import msgspec
+
+from scheduler.core.deadlines import Due
+from scheduler.core.desk import Desk
+from scheduler.core.effects import Acknowledge, Kill, NoticeKind, Reconcile
+from scheduler.core.events import StatusUpdated
+from scheduler.core.jobs.after_end import Again, Settled, after_end
+from scheduler.core.jobs.job import Job
+from scheduler.core.jobs.rollout import next_replacement
+from scheduler.core.model.ids import AgentId, InstanceKey, JobId, TaskId
+from scheduler.core.model.instance import (
+    AWAY,
+    ENDED_KEPT_MAX,
+    Attempt,
+    AttemptState,
+    EndReason,
+    Instance,
+    Outcome,
+    WantedEnd,
+)
+from scheduler.core.model.job import Kind, OnReturn
+from scheduler.core.records import Desired
+from scheduler.core.state import Found
+from scheduler.core.transitions import after_status, declared
+
+
+class Launched(NamedTuple):
+    """An entry of the launch watch; `asked`: we asked the master about it once already."""
+
+    due: float
+    task_id: TaskId
+    asked: bool
+
+
+class Attempts:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._kill_tries: dict[TaskId, int] = {}
+        self._launches: deque[Launched] = deque()
+        self._launch_watch_set = False
+
+    # --- what the master says --------------------------------------------------------------------
+
+    def on_status(self, status: StatusUpdated, found: Found) -> None:
+        """Apply, then acknowledge: the acknowledgement leaves when the change is durable.
+
+        Each copy with a uuid is acknowledged (scheduler-api §14), also one that changes nothing.
+        """
+        desk = self._desk
+        before = found.attempt
+        within_reach = desk.reconciliation.answered(status.task_id)
+        after = after_status(before, status, desk.now.wall)
+        if after is not None:
+            within_reach |= before.state in AWAY or not before.live
+            self.change(found, after)
+        elif within_reach:
+            self.plan(found.job, found.instance.index)
+        if within_reach:
+            self.kill_again(status.task_id)
+        self.acknowledge(status)
+
+    def acknowledge(self, status: StatusUpdated) -> None:
+        if status.uuid:
+            step = self._desk.step
+            step.call(Acknowledge(step.call_id(), status.agent_id, status.task_id, status.uuid))
+
+    def change(self, found: Found, after: Attempt) -> None:
+        """An attempt changed: store it, and do what follows from it."""
+        job, instance, before = found
+        if after.live:
+            self._desk.store(_with_live(instance, before, after))
+            self._notice(job, after)
+            if after.state in AWAY:
+                self._watch_away(job, after)
+            elif before.state in AWAY or not before.live:
+                self._on_return(job, after)
+        else:
+            self._ended(job, instance, before, after)
+            self._notice(job, after)
+        if job.rolling:
+            self._desk.rolling[job.id] = None
+        self.plan(job, instance.index)
+
+    def _on_return(self, job: Job, returned: Attempt) -> None:
+        """A task is back from a partition. Of two attempts of a service one must go."""
+        found = self._desk.state.find(returned.task_id)
+        others = [a for a in found.instance.live if a is not found.attempt] if found else []
+        present = [a for a in others if a.state not in AWAY and a.end is None]
+        if found is None or not present or returned.end is not None:
+            return
+        if job.spec.kind is Kind.BATCH:
+            return  # the first that finishes wins
+        match job.spec.unreachable.on_return:
+            case OnReturn.KEEP_NEW:
+                self.want_end(found, EndReason.SUPERSEDED)
+            case OnReturn.KEEP_OLD:
+                for other in present:
+                    newer = self._desk.state.find(other.task_id)
+                    if newer is not None:
+                        self.want_end(newer, EndReason.SUPERSEDED)
+
+    def _ended(self, job: Job, instance: Instance, before: Attempt, after: Attempt) -> None:
+        desk = self._desk
+        self._kill_tries.pop(after.task_id, None)
+        desk.reconciliation.answered(after.task_id)
+        live = tuple(a for a in instance.live if a.task_id != after.task_id)
+        ended = (after, *(a for a in instance.ended if a.task_id != after.task_id))
+        instance = msgspec.structs.replace(instance, live=live, ended=ended[:ENDED_KEPT_MAX])
+        if before.live and job.outcome(instance) is None:
+            instance = self._what_follows(job, instance, after)
+        self._desk.store(instance)
+        if job.outcome(instance) is Outcome.FINISHED:
+            for other in live:
+                found = desk.state.find(other.task_id)
+                if found is not None and other.end is None:
+                    self.want_end(found, EndReason.FINISHED_ELSEWHERE)
+
+    def _what_follows(self, job: Job, instance: Instance, ended: Attempt) -> Instance:
+        desk = self._desk
+        follows = after_end(job.spec, ended, instance.failures, desk.policy.stable_run_s)
+        outdated = ended.version < job.record.template_version
+        match follows:
+            case Settled(outcome=Outcome.FINISHED):
+                return msgspec.structs.replace(
+                    instance,
+                    failures=0,
+                    not_before=None,
+                    outcome=Outcome.FINISHED,
+                    outcome_version=ended.version,
+                )
+            case _ if outdated:
+                # What failed was another template; the new one starts with a clean record.
+                return msgspec.structs.replace(instance, failures=0, not_before=None)
+            case _ if any(self._holds_seat(job, attempt) for attempt in instance.live):
+                return instance
+            case Settled(outcome, failures):
+                return msgspec.structs.replace(
+                    instance,
+                    failures=failures,
+                    not_before=None,
+                    outcome=outcome,
+                    outcome_version=ended.version,
+                )
+            case Again(delay_s, failures):
+                return msgspec.structs.replace(
+                    instance,
+                    failures=failures,
+                    not_before=desk.now.wall + delay_s if delay_s else None,
+                )
+
+    # --- what an instance needs ------------------------------------------------------------------
+
+    def plan(self, job: Job, index: int) -> None:
+        """Bring one instance nearer to what its job wants: end what is too much, queue what is
+        missing. Idempotent."""
+        desk = self._desk
+        key = InstanceKey(job.id, index)
+        instance = job.instances.get(index)
+        if not job.wants(index):
+            desk.queue.discard(key)
+            if instance is not None:
+                self._end_all(job, instance)
+            return
+        if instance is None:
+            self._enqueue(job, key, None)
+        elif job.outcome(instance) is not None or any(
+            self._holds_seat(job, attempt) for attempt in instance.live
+        ):
+            desk.queue.discard(key)
+        else:
+            self._enqueue(job, key, instance.not_before)
+
+    def _enqueue(self, job: Job, key: InstanceKey, not_before: float | None) -> None:
+        desk = self._desk
+        due = None
+        if not_before is not None and not_before > desk.now.wall:
+            due = desk.mono_of(not_before)
+        added = desk.queue.add(key, job.spec.template.role, job.spec.priority, due)
+        if added and due is not None:
+            desk.deadlines.add(due, Due.BACKOFF_ENDS, key)
+
+    def _holds_seat(self, job: Job, attempt: Attempt) -> bool:
+        """While it does, no other attempt is made. Silence proves nothing: only an attempt that the
+        present master itself calls away, for long enough, gives its seat up."""
+        after_s = job.spec.unreachable.replace_after_s
+        if attempt.state not in AWAY or attempt.away_since is None or after_s is None:
+            return True
+        if not self._desk.reconciliation.confirmed(attempt.task_id):
+            return True
+        return self._desk.now.wall < attempt.away_since + after_s
+
+    def _end_all(self, job: Job, instance: Instance) -> None:
+        reason = _reason_to_end(job)
+        for attempt in instance.live:
+            if attempt.end is None:
+                found = self._desk.state.find(attempt.task_id)
+                if found is not None:
+                    self.want_end(found, reason)
+
+    # --- ending ----------------------------------------------------------------------------------
+
+    def want_end(self, found: Found, reason: EndReason, grace_s: float | None = None) -> None:
+        """Store that this attempt is to end, then kill it. A second call with a shorter grace
+        escalates (executors allow only shortening)."""
+        desk = self._desk
+        if grace_s is None:
+            grace_s = found.job.spec.template.kill_grace_s
+        end = WantedEnd(reason, grace_s, desk.now.wall)
+        after = msgspec.structs.replace(found.attempt, end=end)
+        desk.store(_with_live(found.instance, found.attempt, after))
+        self._send_kill(after)
+
+    def _send_kill(self, attempt: Attempt) -> None:
+        """None is sent to a task that is away (the master would not remember it) or that the
+        present master has not spoken of; both are killed by the status that brings them back."""
+        desk = self._desk
+        if (
+            attempt.end is None
+            or not desk.connected
+            or attempt.state in AWAY
+            or not desk.reconciliation.confirmed(attempt.task_id)
+        ):
+            return
+        step = desk.step
+        step.call(Kill(step.call_id(), attempt.task_id, attempt.agent_id, attempt.end.grace_s))
+        tries = self._kill_tries.get(attempt.task_id, 0)
+        self._kill_tries[attempt.task_id] = tries + 1
+        policy = desk.policy
+        pause_s = min(policy.kill_retry_s_initial * 2.0 ** min(tries, 10), policy.kill_retry_s_max)
+        desk.deadlines.add(desk.now.mono + pause_s, Due.KILL_AGAIN, attempt.task_id)
+
+    def kill_again(self, task: TaskId) -> None:
+        """KILL is best effort (guide §7): repeat until a terminal status was seen."""
+        found = self._desk.state.find(task)
+        if found is not None and found.attempt.live:
+            self._send_kill(found.attempt)
+
+    # --- away ------------------------------------------------------------------------------------
+
+    def _watch_away(self, job: Job, attempt: Attempt) -> None:
+        after_s = job.spec.unreachable.replace_after_s
+        if after_s is not None and attempt.away_since is not None:
+            at = self._desk.mono_of(attempt.away_since + after_s)
+            self._desk.deadlines.add(at, Due.AWAY_TOO_LONG, attempt.task_id)
+
+    def away_too_long(self, task: TaskId) -> None:
+        """Unreachable: another attempt may be made, this one stays known. Unknown: it is gone."""
+        desk = self._desk
+        found = desk.state.find(task)
+        if found is None or found.attempt.state not in AWAY:
+            return
+        if self._holds_seat(found.job, found.attempt):
+            if desk.reconciliation.confirmed(task):
+                self._watch_away(found.job, found.attempt)
+            return
+        if found.attempt.state is AttemptState.UNKNOWN:
+            gone = declared(
+                found.attempt, AttemptState.GONE, "unknown_to_master", "", desk.now.wall
+            )
+            self.change(found, gone)
+        else:
+            self.plan(found.job, found.instance.index)
+
+    # --- launches --------------------------------------------------------------------------------
+
+    def launched(self, task: TaskId) -> None:
+        desk = self._desk
+        self._launches.append(Launched(desk.now.mono + desk.policy.launch_timeout_s, task, False))
+        self._set_launch_watch()
+
+    def _set_launch_watch(self) -> None:
+        if self._launches and not self._launch_watch_set:
+            self._launch_watch_set = True
+            self._desk.deadlines.add(self._launches[0].due, Due.LAUNCH_OVERDUE)
+
+    def check_launches(self) -> None:
+        """Launch messages can be lost between master and agent. First ask, then kill."""
+        desk = self._desk
+        self._launch_watch_set = False
+        while self._launches and self._launches[0].due <= desk.now.mono:
+            entry = self._launches.popleft()
+            found = desk.state.find(entry.task_id)
+            if found is None or found.attempt.state is not AttemptState.LAUNCHING:
+                continue
+            if not entry.asked or not desk.connected:
+                self._ask_about(entry.task_id, found.attempt.agent_id)
+            elif found.attempt.end is None:
+                self.want_end(found, EndReason.LAUNCH_TIMEOUT)
+        self._set_launch_watch()
+
+    def _ask_about(self, task: TaskId, agent: AgentId) -> None:
+        desk = self._desk
+        again = Launched(desk.now.mono + desk.policy.launch_grace_s, task, desk.connected)
+        position = len(self._launches)
+        while position and self._launches[position - 1].due > again.due:
+            position -= 1
+        self._launches.insert(position, again)
+        if desk.connected:
+            desk.step.call(Reconcile(desk.step.call_id(), ((task, agent),)))
+
+    def forget_started(self) -> None:
+        """Drop watched launches at the front that have been heard of, so that the watch stays as
+        short as what is really in flight."""
+        for _ in range(min(64, len(self._launches))):
+            found = self._desk.state.find(self._launches[0].task_id)
+            if found is not None and found.attempt.state is AttemptState.LAUNCHING:
+                return
+            self._launches.popleft()
+
+    def never_sent(self, task: TaskId, detail: str) -> None:
+        """The ACCEPT that held this task was not received: the task cannot exist."""
+        found = self._desk.state.find(task)
+        if found is not None and found.attempt.state is AttemptState.LAUNCHING:
+            wall = self._desk.now.wall
+            dropped = declared(found.attempt, AttemptState.DROPPED, "call_failed", detail, wall)
+            self.change(found, dropped)
+
+    # --- replacing -------------------------------------------------------------------------------
+
+    def roll(self, job_id: JobId) -> None:
+        desk = self._desk
+        job = desk.state.jobs.get(job_id)
+        if job is None or not job.rolling or not job.runs or job.spec.kind is not Kind.SERVICE:
+            return
+        confirmed = desk.reconciliation.confirmed
+        rollout = next_replacement(job, confirmed, desk.now.wall)
+        job.rollout = rollout.text
+        if rollout.over:
+            job.rolling = False
+        if rollout.look_again_at is not None:
+            at = desk.mono_of(rollout.look_again_at)
+            desk.deadlines.add(at, Due.ROLLOUT_SETTLES, job.id)
+        if rollout.replace is not None:
+            attempt = job.instances[rollout.replace].live[-1]
+            found = desk.state.find(attempt.task_id)
+            if found is not None and attempt.end is None:
+                self.want_end(found, EndReason.REPLACED)
+
+    # --- after loading ---------------------------------------------------------------------------
+
+    def resume(self, job: Job, instance: Instance) -> None:
+        """Take up an instance as it was stored: its watches are in memory only."""
+        for attempt in instance.live:
+            if attempt.state is AttemptState.LAUNCHING:
+                self.launched(attempt.task_id)
+            elif attempt.state in AWAY:
+                self._watch_away(job, attempt)
+            if attempt.version < job.record.template_version:
+                job.rolling = True
+
+    # --- shared ----------------------------------------------------------------------------------
+
+    def _notice(self, job: Job, attempt: Attempt) -> None:
+        self._desk.step.notice(
+            NoticeKind.TASK_CHANGED,
+            job=job.id,
+            task_id=attempt.task_id,
+            state=attempt.state,
+            text=attempt.message,
+        )
+
+
+def _with_live(instance: Instance, before: Attempt, after: Attempt) -> Instance:
+    """The instance with this attempt among the live ones, in its place or, if it returned from an
+    end that was only declared, as the oldest."""
+    task = after.task_id
+    if before.live:
+        live = tuple(after if a.task_id == task else a for a in instance.live)
+        return msgspec.structs.replace(instance, live=live)
+    ended = tuple(a for a in instance.ended if a.task_id != task)
+    return msgspec.structs.replace(instance, live=(after, *instance.live), ended=ended)
+
+
+def _reason_to_end(job: Job) -> EndReason:
+    match job.record.desired:
+        case Desired.RUN:
+            return EndReason.SCALED_DOWN
+        case Desired.STOP:
+            return EndReason.JOB_STOPPED
+        case Desired.DELETE:
+            return EndReason.JOB_DELETED

@@ -1,0 +1,267 @@
+"""What users ask for: each command changes records, marks what is to be planned, and is answered.
+
+The answer says that the wish is stored; tasks follow it in later steps.
+"""
+
+import msgspec
+
+from scheduler.core.attempts import Attempts
+from scheduler.core.deadlines import Due
+from scheduler.core.desk import Desk
+from scheduler.core.effects import NoticeKind, Verdict
+from scheduler.core.events import (
+    ApplyJob,
+    Command,
+    DeleteJob,
+    KillTask,
+    ScaleJob,
+    StopJob,
+    Ticket,
+)
+from scheduler.core.jobs.job import Job
+from scheduler.core.model.ids import JobId
+from scheduler.core.model.instance import EndReason
+from scheduler.core.model.job import INSTANCES_MAX, JobSpec, Kind
+from scheduler.core.records import Desired, JobRecord
+from scheduler.core.unknown import Unknown
+
+
+class Commands:
+    def __init__(self, desk: Desk, attempts: Attempts, unknown: Unknown) -> None:
+        self._desk = desk
+        self._attempts = attempts
+        self._unknown = unknown
+
+    def handle(self, command: Command) -> None:
+        if self._desk.store_refusing:
+            self._answer(
+                command.ticket,
+                Verdict.UNAVAILABLE,
+                f"the store takes no writes: {self._desk.store_refusing}",
+            )
+            return
+        match command:
+            case ApplyJob():
+                self._apply(command)
+            case ScaleJob():
+                self._scale(command)
+            case StopJob():
+                self._stop(command)
+            case DeleteJob():
+                self._delete(command)
+            case KillTask():
+                self._kill(command)
+
+    # --- apply -----------------------------------------------------------------------------------
+
+    def _apply(self, command: ApplyJob) -> None:
+        spec = command.spec
+        job = self._desk.state.jobs.get(spec.job)
+        refusal = self._refusal(spec, job)
+        if refusal is not None:
+            self._answer(command.ticket, *refusal)
+        elif job is None:
+            self._create(command)
+        elif job.spec == spec and job.runs:
+            self._answer(command.ticket, Verdict.UNCHANGED, "", job.record.version)
+        else:
+            self._change(command.ticket, job, spec)
+
+    def _refusal(self, spec: JobSpec, job: Job | None) -> tuple[Verdict, str] | None:
+        policy = self._desk.policy
+        role = spec.template.role
+        if role not in policy.roles:
+            known = ", ".join(policy.roles)
+            return Verdict.INVALID, (
+                f"role: this framework does not subscribe to `{role}` (it has: {known})"
+            )
+        if job is None:
+            if len(self._desk.state.jobs) >= policy.jobs_max:
+                return Verdict.CONFLICT, f"there are {policy.jobs_max} jobs already, the most"
+            return None
+        if job.record.desired is Desired.DELETE:
+            return Verdict.CONFLICT, "the job is being deleted; apply it again when it has gone"
+        if job.spec.kind is not spec.kind:
+            return Verdict.CONFLICT, (
+                f"the job is a {job.spec.kind}; delete it before it becomes a {spec.kind}"
+            )
+        return None
+
+    def _create(self, command: ApplyJob) -> None:
+        wall = self._desk.now.wall
+        record = JobRecord(
+            spec=command.spec,
+            uid=command.uid,
+            version=1,
+            template_version=1,
+            desired=Desired.RUN,
+            created_at=wall,
+            changed_at=wall,
+        )
+        self._store(record, NoticeKind.JOB_CREATED)
+        self._answer(command.ticket, Verdict.DONE, "created", 1)
+
+    def _change(self, ticket: Ticket, job: Job, spec: JobSpec) -> None:
+        before = job.record
+        version = before.version + (spec != before.spec)
+        template_version, run_version = before.template_version, before.run_version
+        if spec.template != before.spec.template:
+            template_version = version
+            if spec.kind is Kind.BATCH and job.ended:
+                run_version = version
+        record = msgspec.structs.replace(
+            before,
+            spec=spec,
+            version=version,
+            template_version=template_version,
+            run_version=run_version,
+            desired=Desired.RUN,
+            changed_at=self._desk.now.wall,
+            ended_at=None,
+        )
+        # What waits in the queue waits with the old description.
+        self._desk.queue.discard_job(job.id)
+        job.rolling = job.rolling or template_version != before.template_version
+        self._store(record, NoticeKind.JOB_CHANGED)
+        self._answer(
+            ticket, Verdict.DONE, "changed" if before.desired is Desired.RUN else "started", version
+        )
+
+    # --- scale, stop, delete, kill ---------------------------------------------------------------
+
+    def _scale(self, command: ScaleJob) -> None:
+        job = self._running(command.ticket, command.job)
+        if job is None:
+            return
+        if not 0 <= command.instances <= INSTANCES_MAX:
+            self._answer(
+                command.ticket, Verdict.INVALID, f"instances: 0 to {INSTANCES_MAX} are allowed"
+            )
+        elif command.instances == job.spec.instances:
+            self._answer(command.ticket, Verdict.UNCHANGED, "", job.record.version)
+        else:
+            spec = msgspec.structs.replace(job.spec, instances=command.instances)
+            self._change(command.ticket, job, spec)
+
+    def _running(self, ticket: Ticket, job_id: JobId) -> Job | None:
+        """The job, if it is there and not stopped; else the answer is given."""
+        job = self._desk.state.jobs.get(job_id)
+        if job is None:
+            self._answer(ticket, Verdict.NOT_FOUND, f"there is no job `{job_id}`")
+            return None
+        if not job.runs:
+            word = "stopped" if job.record.desired is Desired.STOP else "being deleted"
+            self._answer(ticket, Verdict.CONFLICT, f"the job is {word}")
+            return None
+        return job
+
+    def _stop(self, command: StopJob) -> None:
+        self._end(command.ticket, command.job, Desired.STOP, NoticeKind.JOB_STOPPED)
+
+    def _delete(self, command: DeleteJob) -> None:
+        self._end(command.ticket, command.job, Desired.DELETE, NoticeKind.JOB_DELETING)
+
+    def _end(self, ticket: Ticket, job_id: JobId, desired: Desired, kind: NoticeKind) -> None:
+        job = self._desk.state.jobs.get(job_id)
+        if job is None:
+            self._answer(ticket, Verdict.NOT_FOUND, f"there is no job `{job_id}`")
+            return
+        if job.record.desired in (desired, Desired.DELETE):
+            self._answer(ticket, Verdict.UNCHANGED, "", job.record.version)
+            return
+        wall = self._desk.now.wall
+        record = msgspec.structs.replace(job.record, desired=desired, changed_at=wall)
+        self._desk.queue.discard_job(job_id)
+        self._store(record, kind)
+        self._answer(ticket, Verdict.DONE, "", record.version)
+
+    def _kill(self, command: KillTask) -> None:
+        if command.task_id in self._unknown.tasks:
+            self._unknown.kill(command.task_id, command.grace_s or 0.0)
+            self._answer(command.ticket, Verdict.DONE, "a task that is in no record of ours")
+            return
+        found = self._desk.state.find(command.task_id)
+        if found is None:
+            self._answer(command.ticket, Verdict.NOT_FOUND, f"there is no task `{command.task_id}`")
+        elif not found.attempt.live:
+            self._answer(command.ticket, Verdict.UNCHANGED, f"it is {found.attempt.state} already")
+        else:
+            reason = found.attempt.end.reason if found.attempt.end else EndReason.USER_KILL
+            self._attempts.want_end(found, reason, command.grace_s)
+            self._answer(command.ticket, Verdict.DONE)
+
+    # --- shared ----------------------------------------------------------------------------------
+
+    def _store(self, record: JobRecord, kind: NoticeKind) -> None:
+        self._desk.store(record)
+        self._desk.step.notice(kind, job=record.spec.job)
+        plan_all(self._desk, record.spec.job)
+
+    def _answer(
+        self, ticket: Ticket, verdict: Verdict, detail: str = "", version: int | None = None
+    ) -> None:
+        self._desk.step.answer(ticket, verdict, detail, version)
+
+
+def plan_all(desk: Desk, job_id: JobId) -> None:
+    """Plan every instance of a job, over as many steps as it takes."""
+    job = desk.state.jobs[job_id]
+    beyond = [index for index in job.instances if index >= job.spec.instances]
+    job.todo.clear()
+    job.todo.extend(range(job.spec.instances))
+    job.todo.extend(beyond)
+    desk.unplanned[job_id] = None
+    desk.rolling[job_id] = None
+
+
+class Endings:
+    """Jobs that have nothing left to do: ended batches, and jobs that were deleted."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._kept: dict[JobId, None] = {}
+
+    def check(self, job: Job) -> None:
+        """Call when instances of the job have changed."""
+        desk, record = self._desk, job.record
+        if record.desired is Desired.DELETE:
+            if job.live == 0 and not job.todo:
+                self._forget(job, NoticeKind.JOB_DELETED)
+        elif job.runs and record.ended_at is None and job.spec.instances and job.ended:
+            desk.store(msgspec.structs.replace(record, ended_at=desk.now.wall))
+            desk.step.notice(NoticeKind.JOB_ENDED, job=job.id)
+            self.keep(job)
+
+    def keep(self, job: Job) -> None:
+        """An ended batch is kept for a while, and only so many; services stay."""
+        desk = self._desk
+        if job.spec.kind is not Kind.BATCH or job.record.ended_at is None:
+            return
+        self._kept.pop(job.id, None)
+        self._kept[job.id] = None
+        at = desk.mono_of(job.record.ended_at + desk.policy.ended.keep_s)
+        desk.deadlines.add(at, Due.FORGET_JOB, job.id)
+        while len(self._kept) > desk.policy.ended.keep_max:
+            self.forget(next(iter(self._kept)), early=True)
+
+    def forget(self, job_id: JobId, *, early: bool = False) -> None:
+        """The time of an ended batch is over; one that was run again meanwhile is not ended."""
+        desk = self._desk
+        self._kept.pop(job_id, None)
+        job = desk.state.jobs.get(job_id)
+        if job is None or job.record.ended_at is None:
+            return
+        if early or job.record.ended_at + desk.policy.ended.keep_s <= desk.now.wall:
+            self._forget(job, NoticeKind.JOB_FORGOTTEN)
+        else:
+            self.keep(job)
+
+    def _forget(self, job: Job, kind: NoticeKind) -> None:
+        """The job's own record goes last: an instance's record without a job is known to be left
+        over, a job without its instances' records would make task ids that were used before."""
+        desk = self._desk
+        for instance in list(job.instances.values()):
+            desk.remove(instance.key)
+        desk.queue.discard_job(job.id)
+        desk.remove(job.id)
+        desk.step.notice(kind, job=job.id)

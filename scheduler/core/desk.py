@@ -1,0 +1,60 @@
+"""What the engine's rooms share during one step: the tables, the clock, and where effects go.
+
+Only the engine makes one. A room changes durable state by `store` alone, so what is in memory and
+what is written cannot differ.
+"""
+
+from random import Random
+
+from scheduler.core.builder import StepBuilder
+from scheduler.core.deadlines import Deadlines
+from scheduler.core.events import CallId, Now
+from scheduler.core.model.ids import JobId
+from scheduler.core.policy import Policy
+from scheduler.core.queue import Queue
+from scheduler.core.reconcile import Reconciliation
+from scheduler.core.records import Record, RecordKey
+from scheduler.core.state import State
+
+
+class Desk:
+    """`connected` follows Subscribed and Disconnected. `rolling` and `unplanned` are jobs with
+    something to do in this or a later step. `random` is seeded once a term."""
+
+    def __init__(self, policy: Policy, term: int, seed: int) -> None:
+        self.policy = policy
+        self.state = State()
+        self.queue = Queue()
+        self.deadlines = Deadlines()
+        self.reconciliation = Reconciliation(policy.reconcile, term)
+        self.random = Random(seed)
+        self.connected = False
+        self.store_refusing = ""
+        self.now = Now(0.0, 0.0)
+        self.rolling: dict[JobId, None] = {}
+        self.unplanned: dict[JobId, None] = {}
+        self._calls = 0
+        self.step = self.open_step()
+
+    def open_step(self) -> StepBuilder:
+        self.step = StepBuilder(self._next_call)
+        return self.step
+
+    def store(self, record: Record) -> None:
+        self.state.apply(record)
+        self.step.put(record)
+
+    def remove(self, key: RecordKey) -> None:
+        self.state.remove(key)
+        self.step.remove(key)
+
+    def mono_of(self, wall: float) -> float:
+        """When a stored wall time comes, on the clock of the deadlines."""
+        return self.now.mono + max(0.0, wall - self.now.wall)
+
+    def jittered(self, seconds: float, share: float) -> float:
+        return seconds * (1.0 + share * (2.0 * self.random.random() - 1.0))
+
+    def _next_call(self) -> CallId:
+        self._calls += 1
+        return CallId(self._calls)

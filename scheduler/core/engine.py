@@ -1,0 +1,324 @@
+"""The engine: events in, one Step out. It routes, and runs its phases in a fixed order.
+
+    apply events → deadlines → plan changed jobs → replace → reconcile → match → offers → Step
+
+Status updates are applied in the first phase, so they never wait behind placement; planning and
+matching stop at the budget and go on in the next call (`Step.more`). Whoever calls `handle` gives
+the time, performs the Step's effects in order, and hands their outcomes back as events.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from scheduler.core.attempts import Attempts
+from scheduler.core.commands import Commands, Endings, plan_all
+from scheduler.core.deadlines import Due, Entry
+from scheduler.core.desk import Desk
+from scheduler.core.effects import NoticeKind, Step, Wanted
+from scheduler.core.events import (
+    AgentFailed,
+    AgentsListed,
+    ApplyJob,
+    CallEnded,
+    CallOutcome,
+    DeleteJob,
+    Disconnected,
+    Event,
+    FrameworkForgotten,
+    KillTask,
+    Now,
+    OfferRescinded,
+    OffersMade,
+    ScaleJob,
+    StatusUpdated,
+    StopJob,
+    StoreRecovered,
+    StoreRefusing,
+    Subscribed,
+)
+from scheduler.core.inventory import Inventory
+from scheduler.core.model.ids import AgentId, FrameworkId, InstanceKey, JobId, TaskId
+from scheduler.core.model.instance import AttemptState
+from scheduler.core.offers import Offers
+from scheduler.core.placing import Placing
+from scheduler.core.policy import Budget, Policy
+from scheduler.core.reconcile import is_marker
+from scheduler.core.records import FRAMEWORK, FrameworkRecord, Record
+from scheduler.core.state import State
+from scheduler.core.state_views import Connection, StateViews
+from scheduler.core.transitions import declared
+from scheduler.core.unknown import Unknown
+
+DEADLINES_A_STEP_MAX = 2000
+
+
+class Engine:
+    """One term's decisions. `load` first, `start` once, then `handle` for ever."""
+
+    def __init__(self, policy: Policy, *, term: int, seed: int) -> None:
+        self._desk = Desk(policy, term, seed)
+        self._attempts = Attempts(self._desk)
+        self._offers = Offers(self._desk)
+        self._placing = Placing(self._desk, self._attempts, self._offers)
+        self._unknown = Unknown(self._desk)
+        self._commands = Commands(self._desk, self._attempts, self._unknown)
+        self._endings = Endings(self._desk)
+        self._inventory = Inventory()
+        self.views = StateViews(self._desk, self._offers, self._unknown, self._inventory)
+        self._touched: dict[JobId, None] = {}
+
+    # --- before the first event ------------------------------------------------------------------
+
+    def load(self, records: Iterable[Record]) -> None:
+        for record in records:
+            self._desk.state.apply(record)
+
+    def start(self, now: Now) -> Step:
+        """Take up what was loaded: watches, unfinished replacements, leftovers of deleted jobs."""
+        desk = self._desk
+        desk.now = now
+        desk.open_step()
+        for key in list(desk.state.orphans):
+            desk.remove(key)
+        for job in desk.state.jobs.values():
+            for instance in job.instances.values():
+                self._attempts.resume(job, instance)
+            self._endings.keep(job)
+        for job_id in list(desk.state.jobs):
+            plan_all(desk, job_id)
+        return desk.step.finish(now.mono, more=True)
+
+    # --- what the runtime reads ------------------------------------------------------------------
+
+    @property
+    def framework_id(self) -> FrameworkId | None:
+        framework = self._desk.state.framework
+        return framework.framework_id if framework is not None else None
+
+    @property
+    def armed(self) -> bool:
+        """The master knows our real failover timeout, so losing the id would lose tasks."""
+        framework = self._desk.state.framework
+        return framework is not None and framework.armed
+
+    def wanted(self) -> Wanted:
+        """What SUBSCRIBE should say; what it says is remembered."""
+        return self._offers.wanted()
+
+    # --- one step --------------------------------------------------------------------------------
+
+    def handle(self, now: Now, events: Sequence[Event], budget: Budget) -> Step:
+        desk = self._desk
+        desk.now = now
+        step = desk.open_step()
+        for event in events:
+            self._apply(event)
+        for entry in desk.deadlines.pop_due(now.mono, DEADLINES_A_STEP_MAX):
+            self._wake(entry)
+        more = self._plan(budget.rows)
+        for job_id in list(desk.rolling):
+            self._attempts.roll(job_id)
+        desk.rolling.clear()
+        if desk.connected:
+            more |= desk.reconciliation.emit(step)
+        held = self._placing.match(budget)
+        self._offers.settle(keep=held or bool(desk.store_refusing))
+        self._attempts.forget_started()
+        for job_id in list(self._touched):
+            job = desk.state.jobs.get(job_id)
+            if job is not None:
+                self._endings.check(job)
+        self._touched.clear()
+        return step.finish(desk.deadlines.next_at, more or held)
+
+    def _plan(self, rows: int) -> bool:
+        """Plan instances of changed jobs; True when the budget ran out first."""
+        desk = self._desk
+        for job_id in list(desk.unplanned):
+            job = desk.state.jobs.get(job_id)
+            while job is not None and job.todo:
+                if rows <= 0:
+                    return True
+                rows -= 1
+                self._attempts.plan(job, job.todo.popleft())
+            del desk.unplanned[job_id]
+            self._touched[job_id] = None
+        return False
+
+    # --- events ----------------------------------------------------------------------------------
+
+    def _apply(self, event: Event) -> None:  # noqa: C901 - one short case an event
+        match event:
+            case StatusUpdated():
+                self._on_status(event)
+            case OffersMade():
+                self._inventory.offered(event.offers)
+                for offer in event.offers:
+                    self._offers.rows.add(offer)
+            case CallEnded():
+                self._on_call_ended(event)
+            case OfferRescinded():
+                self._offers.rows.remove_offer(event.offer_id)
+            case ApplyJob() | ScaleJob() | StopJob() | DeleteJob() | KillTask():
+                self._commands.handle(event)
+            case Subscribed():
+                self._on_subscribed(event)
+            case Disconnected():
+                self._on_disconnected(event)
+            case FrameworkForgotten():
+                self._on_framework_forgotten(event)
+            case AgentsListed():
+                self._inventory.listed(event, self._desk.now.wall)
+                if event.refused:
+                    self._desk.step.notice(NoticeKind.AGENTS_HIDDEN, text=event.refused)
+            case AgentFailed():
+                # guide §5: FAILURE of an agent is lossy and agents return; statuses decide.
+                self._inventory.failed(event.agent_id)
+            case StoreRefusing():
+                self._desk.store_refusing = event.reason
+                self._desk.step.notice(NoticeKind.STORE_REFUSING, text=event.reason)
+            case StoreRecovered():
+                self._desk.store_refusing = ""
+                self._desk.step.notice(NoticeKind.STORE_RECOVERED)
+
+    def _on_status(self, status: StatusUpdated) -> None:
+        desk = self._desk
+        if is_marker(status.task_id):
+            if desk.reconciliation.ends_with(status.task_id):
+                self._on_reconciled()
+            return
+        found = desk.state.find(status.task_id)
+        if found is None:
+            self._unknown.seen(status)
+            self._attempts.acknowledge(status)
+            return
+        self._attempts.on_status(status, found)
+        self._touched[found.job.id] = None
+
+    def _on_subscribed(self, event: Subscribed) -> None:
+        """Everything of the old stream is void. The record is written even if nothing changed: a
+        write that goes through proves that our term stands, before the first call leaves."""
+        desk = self._desk
+        wall = desk.now.wall
+        framework = desk.state.framework
+        armed = framework is not None and framework.armed
+        desk.store(FrameworkRecord(event.framework_id, armed, wall))
+        desk.connected = True
+        self.views.connection = Connection(event.master_url, wall)
+        self._offers.connected()
+        if not armed:
+            self._offers.arm()
+        desk.reconciliation.forget()
+        live = self._live_attempts()
+        desk.reconciliation.unconfirmed = {task for task, _ in live}
+        desk.reconciliation.begin(live, implicit=True)
+        desk.deadlines.add(desk.now.mono + desk.reconciliation.retry_s(), Due.RECONCILE, None)
+        desk.step.notice(NoticeKind.CONNECTED, text=event.master_url)
+
+    def _live_attempts(self) -> list[tuple[TaskId, AgentId]]:
+        return [
+            (attempt.task_id, attempt.agent_id)
+            for job in self._desk.state.jobs.values()
+            for instance in job.instances.values()
+            for attempt in instance.live
+        ]
+
+    def _on_disconnected(self, event: Disconnected) -> None:
+        desk = self._desk
+        if not desk.connected:
+            return
+        desk.connected = False
+        self.views.connection = Connection()
+        self._offers.disconnected()
+        desk.reconciliation.forget()
+        desk.step.notice(NoticeKind.DISCONNECTED, text=event.reason)
+
+    def _on_framework_forgotten(self, event: FrameworkForgotten) -> None:
+        """The master removed our id for good, and with it every task: say so, and begin anew."""
+        desk = self._desk
+        desk.remove(FRAMEWORK)
+        for job in list(desk.state.jobs.values()):
+            for instance in list(job.instances.values()):
+                for attempt in instance.live:
+                    found = desk.state.find(attempt.task_id)
+                    if found is not None:
+                        gone = declared(
+                            found.attempt,
+                            AttemptState.GONE,
+                            "framework_removed",
+                            event.reason,
+                            desk.now.wall,
+                        )
+                        self._attempts.change(found, gone)
+            self._touched[job.id] = None
+
+    def _on_call_ended(self, event: CallEnded) -> None:
+        desk = self._desk
+        self._placing.on_call_ended(event)
+        framework = desk.state.framework
+        if event.outcome is CallOutcome.SENT:
+            if self._offers.armed_by(event.call_id) and framework is not None:
+                desk.store(FrameworkRecord(framework.framework_id, True, framework.subscribed_at))
+        elif event.outcome is CallOutcome.REFUSED:
+            desk.step.notice(NoticeKind.CALL_FAILED, text=event.detail)
+
+    def _on_reconciled(self) -> None:
+        unanswered = len(self._desk.reconciliation.unanswered)
+        self._desk.step.notice(
+            NoticeKind.RECONCILED, text=f"{unanswered} tasks without an answer" * (unanswered > 0)
+        )
+
+    # --- deadlines -------------------------------------------------------------------------------
+
+    def _wake(self, entry: Entry) -> None:
+        desk = self._desk
+        match entry.due, entry.key:
+            case Due.BACKOFF_ENDS, InstanceKey() as key:
+                desk.queue.wake(key, desk.now.mono)
+            case Due.KILL_AGAIN, str(task):
+                self._attempts.kill_again(TaskId(task))
+            case Due.AWAY_TOO_LONG, str(task):
+                self._attempts.away_too_long(TaskId(task))
+            case Due.LAUNCH_OVERDUE, _:
+                self._attempts.check_launches()
+            case Due.ROLLOUT_SETTLES, str(job):
+                desk.rolling[JobId(job)] = None
+            case Due.RECONCILE, _:
+                self._reconcile_again()
+            case Due.REVIVE, _:
+                self._offers.revive_due()
+            case Due.FORGET_JOB, str(job):
+                self._endings.forget(JobId(job))
+            case Due.KILL_UNKNOWN, str(task):
+                self._unknown.kill_due(TaskId(task))
+            case _:
+                raise AssertionError(f"a deadline of an unknown form: {entry}")
+
+    def _reconcile_again(self) -> None:
+        """Ask again what stayed unanswered; when nothing did, ask for everything after the usual
+        interval. Only one pass at a time, and none while there is no stream."""
+        desk, reconciliation = self._desk, self._desk.reconciliation
+        policy = desk.policy.reconcile
+        if not desk.connected:
+            return
+        if reconciliation.unanswered:
+            reconciliation.begin(list(reconciliation.unanswered.items()), implicit=False)
+            pause_s = reconciliation.retry_s()
+        elif reconciliation.tries:
+            reconciliation.tries = 0
+            pause_s = desk.jittered(policy.interval_s, 0.1)
+        else:
+            reconciliation.begin(self._live_attempts(), implicit=True)
+            pause_s = reconciliation.retry_s()
+        desk.deadlines.add(desk.now.mono + pause_s, Due.RECONCILE, None)
+
+    # --- for invariants and tests ----------------------------------------------------------------
+
+    @property
+    def state(self) -> State:
+        """To be read only."""
+        return self._desk.state
+
+    def waits(self, key: InstanceKey) -> bool:
+        """The instance waits for an offer or for its back-off to end."""
+        group = self._desk.queue.group(key.job)
+        return group is not None and (key.instance in group.active or key.instance in group.backoff)

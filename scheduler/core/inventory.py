@@ -1,0 +1,53 @@
+"""The agents that we have heard of, from offers and from the operator API."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from scheduler.core.events import AgentsListed
+from scheduler.core.model.ids import AgentId
+from scheduler.core.model.offer import AgentInfo, AgentSeen, Offer
+
+AGENTS_FROM_OFFERS_MAX = 50_000
+
+
+class Agent(msgspec.Struct, frozen=True, gc=False):
+    """`listed` is what the operator API said last, None where it never named this agent."""
+
+    info: AgentInfo
+    listed: AgentSeen | None = None
+
+
+class Inventory:
+    """`hidden` says why the operator API tells nothing; what was seen before stays, with its
+    age."""
+
+    def __init__(self) -> None:
+        self.agents: dict[AgentId, Agent] = {}
+        self.listed_at: float | None = None
+        self.hidden = ""
+
+    def offered(self, offers: Iterable[Offer]) -> None:
+        for offer in offers:
+            agent_id = offer.agent.agent_id
+            known = self.agents.get(agent_id)
+            if known is not None and known.info is offer.agent:
+                continue
+            if known is None and len(self.agents) >= AGENTS_FROM_OFFERS_MAX:
+                del self.agents[next(iter(self.agents))]
+            self.agents[agent_id] = Agent(offer.agent, known.listed if known else None)
+
+    def listed(self, event: AgentsListed, wall: float) -> None:
+        if event.agents is None:
+            self.hidden = event.refused
+            return
+        self.hidden = ""
+        self.listed_at = wall
+        self.agents = {seen.agent.agent_id: Agent(seen.agent, seen) for seen in event.agents}
+
+    def failed(self, agent_id: AgentId) -> None:
+        """Show it as inactive until the list or an offer says otherwise."""
+        known = self.agents.get(agent_id)
+        if known is not None and known.listed is not None:
+            listed = msgspec.structs.replace(known.listed, active=False)
+            self.agents[agent_id] = Agent(known.info, listed)

@@ -1,0 +1,128 @@
+"""One job's live table: its record, its instances, and indexes kept up per transition.
+
+Instances that were never attempted have no record and are not in the table: what merely waits is
+derived from the job.
+"""
+
+from collections import Counter, deque
+
+from scheduler.core.model.ids import JobId
+from scheduler.core.model.instance import AttemptState, Instance, Outcome
+from scheduler.core.model.job import JobSpec, Operator
+from scheduler.core.records import Desired, JobRecord
+
+
+class Job:
+    """`todo` holds the indexes that are to be planned; `rolling` is set while attempts of an older
+    template may be left to replace, `rollout` then says how that goes."""
+
+    __slots__ = (
+        "counts",
+        "hosts",
+        "instances",
+        "live",
+        "outcomes",
+        "record",
+        "rolling",
+        "rollout",
+        "todo",
+        "unique_hosts",
+    )
+
+    def __init__(self, record: JobRecord) -> None:
+        self.record = record
+        self.instances: dict[int, Instance] = {}
+        self.todo: deque[int] = deque()
+        self.rolling = False
+        self.rollout = ""
+        self._reset()
+
+    @property
+    def id(self) -> JobId:
+        return self.record.spec.job
+
+    @property
+    def spec(self) -> JobSpec:
+        return self.record.spec
+
+    @property
+    def runs(self) -> bool:
+        return self.record.desired is Desired.RUN
+
+    def wants(self, index: int) -> bool:
+        return self.runs and index < self.record.spec.instances
+
+    def set_record(self, record: JobRecord) -> None:
+        """Outcomes and hosts are judged by the record, so the indexes are made anew."""
+        self.record = record
+        self._reset()
+        for instance in self.instances.values():
+            self._count(instance, 1)
+
+    def set_instance(self, instance: Instance) -> None:
+        before = self.instances.get(instance.index)
+        if before is not None:
+            self._count(before, -1)
+        self.instances[instance.index] = instance
+        self._count(instance, 1)
+
+    def drop_instance(self, index: int) -> None:
+        before = self.instances.pop(index, None)
+        if before is not None:
+            self._count(before, -1)
+
+    def outcome(self, instance: Instance) -> Outcome | None:
+        """The instance's outcome, if it still holds: a new template gives what failed another
+        chance, and a batch that is run again runs what had finished too."""
+        if instance.outcome is None:
+            return None
+        if instance.outcome is Outcome.FINISHED:
+            since = self.record.run_version
+        else:
+            since = self.record.template_version
+        return instance.outcome if instance.outcome_version >= since else None
+
+    def shown_state(self, instance: Instance) -> str:
+        """What users see: the newest live attempt's state, else the outcome, else `queued`."""
+        if instance.live:
+            return instance.live[-1].state
+        return self.outcome(instance) or AttemptState.QUEUED
+
+    def state_counts(self) -> dict[str, int]:
+        """Instances by shown state; those never attempted count as queued while they are wanted.
+        Instances beyond the wanted number that have ended are not counted."""
+        counts = {state: count for state, count in self.counts.items() if count > 0}
+        if self.runs:
+            total = sum(counts.values())
+            if total < self.spec.instances:
+                queued = counts.get(AttemptState.QUEUED, 0) + self.spec.instances - total
+                counts[AttemptState.QUEUED] = queued
+        return counts
+
+    @property
+    def ended(self) -> bool:
+        """Every wanted instance has its outcome."""
+        return self.outcomes >= self.spec.instances and self.live == 0
+
+    def _reset(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.hosts: Counter[str] = Counter()
+        self.live = 0
+        self.outcomes = 0
+        self.unique_hosts = any(
+            constraint.operator is Operator.UNIQUE
+            for constraint in self.record.spec.template.constraints
+        )
+
+    def _count(self, instance: Instance, sign: int) -> None:
+        self.live += sign * len(instance.live)
+        wanted = self.wants(instance.index)
+        if instance.live or wanted:
+            self.counts[self.shown_state(instance)] += sign
+        if wanted and instance.outcome is not None and self.outcome(instance) is not None:
+            self.outcomes += sign
+        if self.unique_hosts:
+            for attempt in instance.live:
+                self.hosts[attempt.hostname] += sign
+                if not self.hosts[attempt.hostname]:
+                    del self.hosts[attempt.hostname]

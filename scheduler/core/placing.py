@@ -1,0 +1,145 @@
+"""From queue and offers to launches: the only place where attempts are made.
+
+Order: by role, then group by group as the queue says. An attempt is stored in the step that accepts
+its offers, so it is durable before the ACCEPT leaves. What a row has left over is given back with
+that ACCEPT; rows that were not used are the offer policy's.
+"""
+
+from collections.abc import Iterable
+from itertools import islice
+
+from scheduler.core.attempts import Attempts
+from scheduler.core.desk import Desk
+from scheduler.core.effects import Accept, Launch, NoticeKind
+from scheduler.core.events import CallEnded, CallId, CallOutcome
+from scheduler.core.jobs.job import Job
+from scheduler.core.model.ids import InstanceKey, Role, TaskId, task_id
+from scheduler.core.model.instance import Attempt, AttemptState, Instance
+from scheduler.core.model.offer import AgentInfo
+from scheduler.core.offers import Offers
+from scheduler.core.placement.carve import Carved
+from scheduler.core.placement.matcher import Group, assign, group_of, place
+from scheduler.core.policy import Budget
+from scheduler.core.queue import Waiting
+
+GROUP_COST_ROWS = 20
+"""What trying one group costs of the budget, even if nothing fits."""
+
+
+class Placing:
+    """`_in_flight` holds the tasks of each ACCEPT until its call has ended."""
+
+    def __init__(self, desk: Desk, attempts: Attempts, offers: Offers) -> None:
+        self._desk = desk
+        self._attempts = attempts
+        self._offers = offers
+        self._in_flight: dict[CallId, tuple[TaskId, ...]] = {}
+
+    def match(self, budget: Budget) -> bool:
+        """Place what fits. True when the budget ran out first: the rest of the offers is kept."""
+        desk = self._desk
+        if not desk.connected or desk.store_refusing or not len(self._offers.rows):
+            return False
+        left = min(budget.rows, budget.launches)
+        for role in desk.policy.roles:
+            launches: dict[int, list[Launch]] = {}
+            for waiting in desk.queue.active_groups(role):
+                if left <= 0:
+                    break
+                placed = self._place_group(waiting, left, launches)
+                left -= max(placed, GROUP_COST_ROWS)
+            out_of_budget = left <= 0 and desk.queue.has_active(role)
+            self._accept(role, launches, leave_s=0.0 if out_of_budget else None)
+            if out_of_budget:
+                return True
+        return False
+
+    def _place_group(self, waiting: Waiting, limit: int, launches: dict[int, list[Launch]]) -> int:
+        rows = self._offers.rows
+        job = self._desk.state.jobs[waiting.job]
+        taken = frozenset(job.hosts) if job.unique_hosts else frozenset[str]()
+        group = group_of(job.spec.template, taken)
+        indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
+        placed = place(rows, group, len(indexes))
+        waiting.shortfall = placed.shortfall
+        for index, row in zip(indexes, placed.rows.tolist(), strict=False):
+            launch = self._make_attempt(job, index, row, group)
+            if launch is not None:
+                launches.setdefault(row, []).append(launch)
+        return len(placed.rows)
+
+    def _make_attempt(self, job: Job, index: int, row: int, group: Group) -> Launch | None:
+        desk = self._desk
+        instance = job.instances.get(index) or Instance(job.id, index)
+        number = instance.attempts + 1
+        carved = assign(self._offers.rows, group, row, seed=number + 31 * index)
+        if carved is None:
+            return None
+        agent = self._offers.rows[row].agent
+        attempt = self._attempt(job, index, number, agent, carved.ports)
+        desk.store(
+            Instance(
+                job=job.id,
+                index=index,
+                attempts=number,
+                live=(*instance.live, attempt),
+                ended=instance.ended,
+                failures=instance.failures,
+            )
+        )
+        desk.queue.discard(InstanceKey(job.id, index))
+        self._attempts.launched(attempt.task_id)
+        desk.step.notice(
+            NoticeKind.TASK_CHANGED, job=job.id, task_id=attempt.task_id, state=attempt.state
+        )
+        return _launch(job, index, attempt, carved)
+
+    def _attempt(
+        self, job: Job, index: int, number: int, agent: AgentInfo, ports: tuple[int, ...]
+    ) -> Attempt:
+        wall = self._desk.now.wall
+        return Attempt(
+            task_id=task_id(job.id, index, number, job.record.uid),
+            number=number,
+            version=job.record.template_version,
+            state=AttemptState.LAUNCHING,
+            agent_id=agent.agent_id,
+            hostname=agent.hostname,
+            since=wall,
+            launched_at=wall,
+            agent_url=agent.url,
+            ports=ports,
+        )
+
+    def _accept(self, role: Role, launches: dict[int, list[Launch]], leave_s: float | None) -> None:
+        if not launches:
+            return
+        step = self._desk.step
+        refuse_s = self._offers.refuse_s(role) if leave_s is None else leave_s
+        for row, made in launches.items():
+            offers = self._offers.rows.pop(row)
+            call_id = step.call_id()
+            self._in_flight[call_id] = tuple(launch.task_id for launch in made)
+            step.call(Accept(call_id, tuple(o.offer_id for o in offers), tuple(made), refuse_s))
+
+    def on_call_ended(self, ended: CallEnded) -> None:
+        """Only what certainly did not reach the master is taken back; the rest is asked about."""
+        tasks: Iterable[TaskId] = self._in_flight.pop(ended.call_id, ())
+        if ended.outcome in (CallOutcome.REFUSED, CallOutcome.NOT_SENT):
+            for task in tasks:
+                self._attempts.never_sent(task, ended.detail)
+
+
+def _launch(job: Job, index: int, attempt: Attempt, carved: Carved) -> Launch:
+    return Launch(
+        task_id=attempt.task_id,
+        job=job.id,
+        index=index,
+        agent_id=attempt.agent_id,
+        uid=job.record.uid,
+        version=attempt.version,
+        template=job.spec.template,
+        labels=job.spec.labels,
+        resources=carved.resources,
+        ports=carved.ports,
+    )

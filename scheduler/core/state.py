@@ -1,0 +1,74 @@
+"""The durable state in memory. `apply` is the one way in, for loading, for following the store, and
+for the engine's own writes, so what runs is what is stored.
+"""
+
+from typing import NamedTuple
+
+from scheduler.core.jobs.job import Job
+from scheduler.core.model.ids import InstanceKey, JobId, TaskId, parse_task_id
+from scheduler.core.model.instance import Attempt, Instance
+from scheduler.core.records import FrameworkKey, FrameworkRecord, JobRecord, Record, RecordKey
+
+
+class Found(NamedTuple):
+    job: Job
+    instance: Instance
+    attempt: Attempt
+
+
+class State:
+    """Records may arrive in any order: instances whose job is not here yet wait in `orphans`."""
+
+    def __init__(self) -> None:
+        self.framework: FrameworkRecord | None = None
+        self.jobs: dict[JobId, Job] = {}
+        self.orphans: dict[InstanceKey, Instance] = {}
+
+    def apply(self, record: Record) -> None:
+        match record:
+            case FrameworkRecord():
+                self.framework = record
+            case JobRecord():
+                self._apply_job(record)
+            case Instance():
+                job = self.jobs.get(record.job)
+                if job is None:
+                    self.orphans[record.key] = record
+                else:
+                    job.set_instance(record)
+
+    def remove(self, key: RecordKey) -> None:
+        match key:
+            case FrameworkKey():
+                self.framework = None
+            case InstanceKey():
+                self.orphans.pop(key, None)
+                job = self.jobs.get(key.job)
+                if job is not None:
+                    job.drop_instance(key.instance)
+            case str():
+                self.jobs.pop(key, None)
+
+    def find(self, task: TaskId) -> Found | None:
+        """The attempt with this id, live or among the ended ones kept."""
+        parts = parse_task_id(task)
+        job = self.jobs.get(parts.job) if parts is not None else None
+        if parts is None or job is None or job.record.uid != parts.uid:
+            return None
+        instance = job.instances.get(parts.instance)
+        if instance is None:
+            return None
+        for attempt in (*instance.live, *instance.ended):
+            if attempt.task_id == task:
+                return Found(job, instance, attempt)
+        return None
+
+    def _apply_job(self, record: JobRecord) -> None:
+        job = self.jobs.get(record.spec.job)
+        if job is not None:
+            job.set_record(record)
+            return
+        job = Job(record)
+        self.jobs[job.id] = job
+        for key in [key for key in self.orphans if key.job == job.id]:
+            job.set_instance(self.orphans.pop(key))

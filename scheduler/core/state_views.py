@@ -1,0 +1,271 @@
+"""Reads over the engine's live tables, as the values of `views.py`. Nothing here changes a table.
+
+Lists are paged by key, so a page costs what it shows, not what there is.
+"""
+
+import bisect
+import heapq
+from collections import Counter
+from collections.abc import Collection, Iterator
+
+import msgspec
+
+from scheduler.core.desk import Desk
+from scheduler.core.inventory import Agent, Inventory
+from scheduler.core.jobs.job import Job
+from scheduler.core.model.ids import InstanceKey, JobId, TaskId
+from scheduler.core.model.instance import Attempt, AttemptState, Instance
+from scheduler.core.model.job import JobSpec
+from scheduler.core.offers import Offers
+from scheduler.core.placement.reasons import sentence
+from scheduler.core.records import Desired
+from scheduler.core.unknown import Unknown, UnknownTask
+from scheduler.core.views import (
+    AgentView,
+    JobView,
+    Page,
+    StatusView,
+    TaskView,
+    UnknownTaskView,
+)
+
+
+class Connection(msgspec.Struct, frozen=True):
+    """What the engine knows of the stream."""
+
+    master: str = ""
+    since: float | None = None
+
+
+class StateViews:
+    """`connection` is replaced by the engine; the rest are its tables."""
+
+    def __init__(self, desk: Desk, offers: Offers, unknown: Unknown, inventory: Inventory) -> None:
+        self._desk = desk
+        self._offers = offers
+        self._unknown = unknown
+        self._inventory = inventory
+        self.connection = Connection()
+
+    # --- jobs ------------------------------------------------------------------------------------
+
+    def jobs(self, after: str, limit: int) -> Page[JobView]:
+        jobs = self._desk.state.jobs
+        names = heapq.nsmallest(limit + 1, (name for name in jobs if name > after))
+        items = [_job_view(jobs[name]) for name in names[:limit]]
+        return Page(items, names[limit - 1] if len(names) > limit else None)
+
+    def job(self, job: JobId) -> JobView | None:
+        found = self._desk.state.jobs.get(job)
+        return _job_view(found) if found is not None else None
+
+    def spec(self, job: JobId) -> JobSpec | None:
+        found = self._desk.state.jobs.get(job)
+        return found.spec if found is not None else None
+
+    # --- tasks -----------------------------------------------------------------------------------
+
+    def tasks(
+        self,
+        after: str,
+        limit: int,
+        *,
+        job: JobId | None = None,
+        states: Collection[str] = (),
+        ended: bool = False,
+    ) -> Page[TaskView]:
+        """Pages hold whole instances, so one may be a little longer than `limit`; `next` is
+        `<job> <instance>` of the last one shown."""
+        items: list[TaskView] = []
+        last = ""
+        for key in self._instances_after(after, job):
+            if len(items) >= limit:
+                return Page(items, last)
+            shown = self._task_views(key, ended)
+            items += [view for view in shown if not states or view.state in states]
+            last = f"{key.job} {key.instance}"
+        return Page(items, None)
+
+    def task(self, task: TaskId) -> TaskView | None:
+        found = self._desk.state.find(task)
+        return _attempt_view(found.instance, found.attempt) if found is not None else None
+
+    def _instances_after(self, after: str, only: JobId | None) -> Iterator[InstanceKey]:
+        jobs = self._desk.state.jobs
+        after_job, _, after_index = after.rpartition(" ")
+        if only is not None:
+            names = [only] if only in jobs else []
+        else:
+            names = sorted(jobs)
+            names = names[bisect.bisect_left(names, after_job) :]
+        for name in names:
+            job = jobs[JobId(name)]
+            start = int(after_index) + 1 if name == after_job else 0
+            for index in range(start, job.spec.instances):
+                yield InstanceKey(job.id, index)
+            beyond = sorted(i for i in job.instances if i >= max(start, job.spec.instances))
+            for index in beyond:
+                yield InstanceKey(job.id, index)
+
+    def _task_views(self, key: InstanceKey, ended: bool) -> list[TaskView]:
+        job = self._desk.state.jobs[key.job]
+        instance = job.instances.get(key.instance) or Instance(*key)
+        views = [_attempt_view(instance, attempt) for attempt in reversed(instance.live)]
+        if not views and job.wants(key.instance):
+            views.append(self._waiting_view(job, instance))
+        if ended:
+            views += [_attempt_view(instance, attempt) for attempt in instance.ended]
+        return views
+
+    def _waiting_view(self, job: Job, instance: Instance) -> TaskView:
+        """An instance without a live attempt: it waits, or has its outcome."""
+        outcome = job.outcome(instance)
+        last = instance.ended[0] if instance.ended else None
+        if outcome is not None and last is not None:
+            return msgspec.structs.replace(_attempt_view(instance, last), state=outcome)
+        next_at = instance.not_before
+        if next_at is not None and next_at <= self._desk.now.wall:
+            next_at = None
+        return TaskView(
+            id="",
+            job=job.id,
+            instance=instance.index,
+            attempt=instance.attempts,
+            state=AttemptState.QUEUED,
+            agent_id="",
+            hostname="",
+            since=last.since if last is not None else job.record.changed_at,
+            version=job.record.template_version,
+            reason=last.reason if last is not None else "",
+            message=last.message if last is not None else "",
+            failures=instance.failures,
+            next_at=next_at,
+            waits_for=self._waits_for(job, next_at),
+        )
+
+    def _waits_for(self, job: Job, next_at: float | None) -> str:
+        if next_at is not None:
+            return "back-off"
+        if not self._desk.connected:
+            return "the master"
+        if self._desk.store_refusing:
+            return "the store"
+        group = self._desk.queue.group(job.id)
+        if group is not None and group.shortfall is not None:
+            return sentence(group.shortfall)
+        return "offers"
+
+    def unknown_tasks(self) -> list[UnknownTaskView]:
+        return [_unknown_view(task) for task in self._unknown.tasks.values()]
+
+    # --- agents and status -----------------------------------------------------------------------
+
+    def agents(self, after: str, limit: int) -> Page[AgentView]:
+        agents = self._inventory.agents
+        names = heapq.nsmallest(limit + 1, (name for name in agents if name > after))
+        shown = set(names[:limit])
+        tasks = Counter(
+            attempt.agent_id
+            for job in self._desk.state.jobs.values()
+            for instance in job.instances.values()
+            for attempt in instance.live
+            if attempt.agent_id in shown
+        )
+        items = [self._agent_view(agents[name], tasks[name]) for name in names[:limit]]
+        return Page(items, names[limit - 1] if len(names) > limit else None)
+
+    def _agent_view(self, agent: Agent, tasks: int) -> AgentView:
+        listed, listed_at = agent.listed, self._inventory.listed_at
+        known = listed is not None and listed_at is not None
+        return AgentView(
+            id=agent.info.agent_id,
+            hostname=agent.info.hostname,
+            url=agent.info.url,
+            active=listed.active if listed is not None else None,
+            attributes=dict(agent.info.attributes),
+            tasks=tasks,
+            total=listed.total if listed is not None else None,
+            used=listed.used if listed is not None else None,
+            seen_s_ago=self._desk.now.wall - listed_at if known and listed_at else None,
+            region=agent.info.region,
+            zone=agent.info.zone,
+        )
+
+    def status(self) -> StatusView:
+        desk = self._desk
+        framework = desk.state.framework
+        counts: Counter[str] = Counter()
+        for job in desk.state.jobs.values():
+            counts.update(job.state_counts())
+        return StatusView(
+            framework_id=framework.framework_id if framework is not None else "",
+            master=self.connection.master,
+            connected=desk.connected,
+            connected_since=self.connection.since,
+            reconciling=desk.reconciliation.going_on,
+            jobs=len(desk.state.jobs),
+            tasks=dict(counts),
+            waiting=len(desk.queue),
+            suppressed=tuple(sorted(self._offers.suppressed)),
+            roles=desk.policy.roles,
+            unknown_tasks=len(self._unknown.tasks),
+            store_refusing=desk.store_refusing,
+            agents_hidden=self._inventory.hidden,
+        )
+
+
+def _job_view(job: Job) -> JobView:
+    record = job.record
+    return JobView(
+        job=job.id,
+        kind=job.spec.kind,
+        state=_job_state(job),
+        role=job.spec.template.role,
+        priority=job.spec.priority,
+        instances=job.spec.instances,
+        version=record.version,
+        template_version=record.template_version,
+        tasks=job.state_counts(),
+        update=job.rollout if job.rolling else "",
+        created_at=record.created_at,
+        changed_at=record.changed_at,
+        ended_at=record.ended_at,
+        labels=dict(job.spec.labels),
+    )
+
+
+def _job_state(job: Job) -> str:
+    match job.record.desired:
+        case Desired.RUN:
+            return "ended" if job.record.ended_at is not None else "running"
+        case Desired.STOP:
+            return "stopped" if job.live == 0 else "stopping"
+        case Desired.DELETE:
+            return "deleting"
+
+
+def _attempt_view(instance: Instance, attempt: Attempt) -> TaskView:
+    return TaskView(
+        id=attempt.task_id,
+        job=instance.job,
+        instance=instance.index,
+        attempt=attempt.number,
+        state=attempt.state,
+        agent_id=attempt.agent_id,
+        hostname=attempt.hostname,
+        since=attempt.since,
+        version=attempt.version,
+        ports=attempt.ports,
+        agent_url=attempt.agent_url,
+        healthy=attempt.healthy,
+        reason=attempt.reason,
+        message=attempt.message,
+        end=attempt.end.reason if attempt.end is not None else "",
+        failures=instance.failures,
+        launched_at=attempt.launched_at,
+        started_at=attempt.started_at,
+    )
+
+
+def _unknown_view(task: UnknownTask) -> UnknownTaskView:
+    return UnknownTaskView(task.task_id, task.agent_id, task.state, task.since)
