@@ -13,6 +13,8 @@ def open_election(store_url: str) -> SingleElection | SoleElection:
         case "memory":
             return SoleElection()
         case "sqlite" if rest:
-            return SingleElection(Path(rest + ".lock"))
+            # Resolved: two names of one file are one store.
+            store = Path(rest).resolve()
+            return SingleElection(store.with_name(store.name + ".lock"))
         case _:
             raise SettingsError(f"store: {kind!r} has no election (sqlite:PATH or memory:)")

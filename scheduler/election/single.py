@@ -160,9 +160,8 @@ class SoleElection:
     async def campaign(self) -> int:
         return 1
 
-    async def watch(self) -> Never:
-        while True:
-            await asyncio.sleep(3600.0)
+    async def watch(self) -> None:
+        await asyncio.Event().wait()
 
     async def resign(self) -> None:
         return None

@@ -15,14 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-
 from scheduler.core.records import Record, Write
 from scheduler.errors import StoreRefused
 from scheduler.store.records import row_of
 from scheduler.store.sqlite_file import SqliteFile
-
-log = structlog.get_logger()
 
 T = TypeVar("T")
 
@@ -50,7 +46,6 @@ class SqliteStore:
     """See `runtime.protocols.Store`. `submit` and `run` belong to the loop's thread."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._file = SqliteFile(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         # The first one may be in flight; it leaves the queue when it is durable.
@@ -125,13 +120,11 @@ class SqliteStore:
                 break
             except StoreRefused as error:
                 if not refused:
-                    log.warning("store.refusing", path=str(self._path), error=str(error))
                     refusing(str(error))
                 refused = True
             await asyncio.sleep(retry_s)
             retry_s = min(2 * retry_s, RETRY_S_MAX)
         if refused:
-            log.info("store.recovered", path=str(self._path), pending=self.pending)
             recovered()
 
     async def close(self) -> None:

@@ -22,6 +22,8 @@ FORMAT = 1
 LOCK_WAIT_S = 1.0
 """How long somebody else's lock (a backup, an operator's sqlite3) is waited for in one go."""
 
+HEADER_BYTES = 100
+
 STATEMENTS_CACHED = 16
 """Statements differ by their number of rows, and a large one takes about a megabyte."""
 
@@ -49,7 +51,8 @@ COMMIT;
 
 class SqliteFile:
     def __init__(self, path: Path) -> None:
-        self._path = path.absolute()
+        # Resolved, as SQLite does it to find the log of a file behind a link.
+        self._path = path.resolve()
         self._wal = self._path.with_name(self._path.name + "-wal")
         self._connection: sqlite3.Connection | None = None
         self._identities: tuple[object, ...] = ()
@@ -76,12 +79,16 @@ class SqliteFile:
     def _make_file(self) -> None:
         try:
             os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            size = os.stat(self._path).st_size
         except FileNotFoundError as error:
             raise StoreRefused(
                 f"{self._path}: there is no directory {self._path.parent}; make it first"
             ) from error
         except OSError as error:
             raise StoreRefused(f"{self._path}: it cannot be opened: {error.strerror}") from error
+        # SQLite takes less than a header for an empty database.
+        if 0 < size < HEADER_BYTES:
+            raise self._damaged(f"it ends after {size} bytes")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         mode = connection.execute("PRAGMA journal_mode = WAL").fetchone()[0]
@@ -119,12 +126,16 @@ class SqliteFile:
                 "SELECT path, value FROM records WHERE path > ? ORDER BY path LIMIT ?",
                 (after, limit),
             ).fetchall()
-        try:
-            records = [decode(path, value) for path, value in rows]
-        except (StoreUnreadable, TypeError, AttributeError) as error:
-            # Types other than text and blob can only come from a foreign hand.
-            raise StoreUnreadable(f"{self._path}: {error}") from error
+        records = [self._record(path, value) for path, value in rows]
         return records, rows[-1][0] if rows else after
+
+    def _record(self, path: object, value: object) -> Record:
+        if not (isinstance(path, str) and isinstance(value, bytes)):
+            raise self._damaged(f"the row {path!r} was not written by offerd")
+        try:
+            return decode(path, value)
+        except StoreUnreadable as error:
+            raise StoreUnreadable(f"{self._path}: {error}") from error
 
     def write(self, values: Mapping[str, bytes | None]) -> None:
         """One transaction: each path gets its value, or goes where that is None. It is durable when
