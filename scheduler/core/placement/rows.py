@@ -238,24 +238,18 @@ class Rows:
         self._stale.clear()
         self._renewed.clear()
 
-    def _sums(self, row: int) -> tuple[int, int, int, int, int]:
+    def _sums(self, row: int) -> list[int]:
+        """What is free in the row, in the order of COLUMN_NAMES; custom resources, which no job
+        asks for, are not counted."""
         found = self._rows[row]
-        cpus = mem = disk = gpus = ports = 0
+        free = dict.fromkeys(COLUMN_NAMES, 0)
         for entry in found.entries if found is not None else ():
-            match entry.name:
-                case "cpus":
-                    cpus += entry.scalar
-                case "mem":
-                    mem += entry.scalar
-                case "disk":
-                    disk += entry.scalar
-                case "gpus":
-                    gpus += entry.scalar
-                case "ports":
-                    ports += port_count(entry.ranges)
-                case _:
-                    pass  # a custom resource, which no job asks for
-        return cpus, mem, disk, gpus, ports
+            name = entry.name
+            if name == PORTS:
+                free[PORTS] += port_count(entry.ranges)
+            elif name in free:
+                free[name] += entry.scalar
+        return list(free.values())
 
     def _renew(self, renewed: Indexes) -> None:
         codes = []

@@ -15,7 +15,7 @@ from scheduler.core.model.resources import (
 )
 from scheduler.core.placement.carve import Carved, carve
 from tests.core.placement import values
-from tests.core.placement.values import SCALARS, scalar
+from tests.core.placement.values import SCALARS, scalar, unhurried
 
 ANY = Port("any")
 
@@ -51,6 +51,7 @@ def fits(resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[
     return len(set(hosts)) == len(hosts) and set(hosts) <= free and len(ports) <= len(free)
 
 
+@unhurried
 @given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
 def test_what_is_carved_and_what_is_left_are_together_exactly_what_was_offered(
     resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
@@ -71,6 +72,7 @@ def test_what_is_carved_and_what_is_left_are_together_exactly_what_was_offered(
         assert kept <= total(entry for entry in resources if entry.reserved is reserved)
 
 
+@unhurried
 @given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
 def test_a_task_gets_exactly_what_it_asks_for(
     resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
@@ -93,6 +95,7 @@ def test_a_task_gets_exactly_what_it_asks_for(
     )
 
 
+@unhurried
 @given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
 def test_pieces_are_one_an_identity_and_never_empty(
     resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
@@ -110,6 +113,7 @@ def test_pieces_are_one_an_identity_and_never_empty(
             assert one.end + 1 < after.begin
 
 
+@unhurried
 @given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
 def test_unreserved_is_touched_only_when_reserved_is_used_up(
     resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int

@@ -12,7 +12,7 @@ from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.placement.constraints import satisfies, text_of, value_of
 from scheduler.core.placement.rows import Rows
 from tests.core.placement import values
-from tests.core.placement.values import WEB, agent
+from tests.core.placement.values import WEB, agent, unhurried
 
 IS, LIKE, UNIQUE = Operator.IS, Operator.LIKE, Operator.UNIQUE
 AGENT = AgentInfo(AgentId("a"), "h1.dc", "", (("rack", "r1"), ("rack", "r2")), "east", "")
@@ -73,6 +73,7 @@ def obvious(info: AgentInfo, constraint: Constraint, taken: frozenset[str]) -> b
         return False
 
 
+@unhurried
 @given(
     st.lists(st.lists(values.agents, max_size=6), max_size=4),
     st.lists(values.constraints, min_size=1, max_size=4),

@@ -15,7 +15,7 @@ from scheduler.core.placement.reasons import Reason
 from scheduler.core.placement.rows import Rows
 from tests.core.placement import values
 from tests.core.placement.test_carve import fits, total
-from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar
+from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried
 
 ANY = Port("any")
 UNIQUE = Constraint("hostname", Operator.UNIQUE)
@@ -39,8 +39,8 @@ def could_run(rows: Rows, row: int, group: Group, taken: frozenset[str]) -> bool
     )
 
 
+@settings(unhurried, max_examples=200)
 @given(values.offer_lists(), queues)
-@settings(max_examples=200, deadline=None)
 def test_nothing_is_over_committed_and_everything_is_placed_or_explained(
     offers: list[Offer], queue: list[tuple[Group, int]]
 ) -> None:
@@ -71,8 +71,8 @@ def test_nothing_is_over_committed_and_everything_is_placed_or_explained(
         assert total(carved_pieces) + total(rows[row].entries) == total(offered)
 
 
+@settings(unhurried, max_examples=50)
 @given(values.offer_lists(), queues)
-@settings(max_examples=50, deadline=None)
 def test_the_same_offers_and_groups_give_the_same_places(
     offers: list[Offer], queue: list[tuple[Group, int]]
 ) -> None:

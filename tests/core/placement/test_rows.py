@@ -15,7 +15,7 @@ from scheduler.core.model.resources import Amounts, OfferedResource
 from scheduler.core.placement.carve import carve, port_count
 from scheduler.core.placement.rows import COLUMN_NAMES, Rows
 from tests.core.placement import values
-from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar
+from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried
 
 A, B, C = agent("a"), agent("b"), agent("c")
 
@@ -203,7 +203,7 @@ class RowsMachine(RuleBasedStateMachine):
 
 
 TestRows = RowsMachine.TestCase
-TestRows.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestRows.settings = settings(unhurried, max_examples=60, stateful_step_count=30)
 
 
 def test_columns_grow_with_the_rows() -> None:

@@ -1,5 +1,6 @@
 """Agents, offers and groups for the placement tests, small enough that bounds are met often."""
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from scheduler.core.model.ids import AgentId, OfferId, Role
@@ -9,6 +10,9 @@ from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
 from scheduler.core.placement.matcher import Group
 
 SCALARS = ("cpus", "mem", "disk", "gpus")
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For rules that must hold on a busy machine too."""
+
 WEB = Role("web")
 OPS = Role("ops")
 
