@@ -22,6 +22,9 @@ FORMAT = 1
 LOCK_WAIT_S = 1.0
 """How long somebody else's lock (a backup, an operator's sqlite3) is waited for in one go."""
 
+SQLITE_VERSION_MIN = (3, 32, 0)
+"""The first one that takes 32,766 parameters in a statement."""
+
 HEADER_BYTES = 100
 
 STATEMENTS_CACHED = 16
@@ -60,6 +63,11 @@ class SqliteFile:
     def open(self) -> None:
         """Makes the file when there is none (mode 0600) and checks it whole, which takes 35 ms for
         100,000 instances. Raises `StoreRefused` or `StoreUnreadable`."""
+        if sqlite3.sqlite_version_info < SQLITE_VERSION_MIN:
+            raise StoreRefused(
+                f"{self._path}: this Python comes with SQLite {sqlite3.sqlite_version}; "
+                f"{'.'.join(map(str, SQLITE_VERSION_MIN))} or newer is needed"
+            )
         self._make_file()
         with self._own_errors():
             connection = sqlite3.connect(
