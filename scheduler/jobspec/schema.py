@@ -26,35 +26,40 @@ from scheduler.core.model.job import (
     Update,
 )
 from scheduler.core.model.resources import MILLI, to_milli
-from scheduler.jobspec.bodies import Body, Checked, parse_choice, parse_flag, parse_text
+from scheduler.jobspec.bodies import Body, Checked
 from scheduler.jobspec.constraints import CONSTRAINT_PATTERN, FORMS, parse_constraint
-from scheduler.jobspec.problems import NOT_CARRIED_OUT, Wrong, quoted
-from scheduler.jobspec.quantities import (
-    DURATION_PATTERN,
-    SIZE_PATTERN,
-    parse_decimal,
-    parse_duration,
-    parse_size,
-    parse_whole,
+from scheduler.jobspec.fields import (
+    DURATION,
+    NEVER,
+    SIZE,
+    SIZE_ABOVE_ZERO,
+    TEXT,
+    Command,
+    Duration,
+    EnvName,
+    EnvValue,
+    Flag,
+    Interval,
+    JobName,
+    LabelKey,
+    LabelValue,
+    PortName,
+    RoleName,
+    Text,
+    UserName,
+    choice,
+    only,
+    parse_replace_after,
+    whole,
 )
+from scheduler.jobspec.quantities import parse_decimal, parse_size
 from scheduler.jobspec.words import (
-    ENV_NAME_PATTERN,
-    JOB_NAME_BYTES_MAX,
     JOB_NAME_FORM,
-    JOB_NAME_PATTERN,
     PATH_PATTERN,
-    PORT_NAME_PATTERN,
-    ROLE_PATTERN,
     URI_PATTERN,
-    USER_PATTERN,
-    parse_env_name,
     parse_http_path,
-    parse_job_name,
     parse_output_file,
-    parse_port_name,
-    parse_role,
     parse_uri,
-    parse_user,
 )
 
 CPUS_MAX = 10_000
@@ -64,7 +69,6 @@ RETRIES_MAX = 1_000
 RETRIES_DEFAULT = 3
 ATTEMPTS_MAX = RETRIES_MAX + 1
 FACTOR_MAX = 100
-NEVER = "never"
 KILL_GRACE_S_DEFAULT = 3.0
 """Mesos' own grace, and the core's."""
 
@@ -74,114 +78,12 @@ _RESTART = Restart()
 _UNREACHABLE = Unreachable()
 _UPDATE = Update()
 
-_TEXT = {"type": "string", "minLength": 1}
-_DURATION = {"type": "string", "pattern": DURATION_PATTERN}
-_SIZE = {"anyOf": [{"type": "string", "pattern": SIZE_PATTERN}, {"const": 0}]}
-_SIZE_SOME = {"type": "string", "pattern": SIZE_PATTERN}
-
-Text = Annotated[str, Checked(parse_text, _TEXT)]
-Flag = Annotated[bool, Checked(parse_flag, {"type": "boolean"})]
-Duration = Annotated[float, Checked(parse_duration, _DURATION)]
-Interval = Annotated[
-    float,
-    Checked(
-        partial(parse_duration, above_zero=True),
-        {**_DURATION, "allOf": [{"pattern": "[1-9]"}]},
-    ),
-]
-
-
-def _whole(least: int, most: int) -> Checked:
-    schema = {"type": "integer", "minimum": least, "maximum": most}
-    return Checked(partial(parse_whole, least=least, most=most), schema)
-
-
-def _choice(*choices: str, later: tuple[str, ...] = ()) -> Checked:
-    return Checked(partial(parse_choice, choices=choices, later=later), {"enum": list(choices)})
-
-
-JobName = Annotated[
-    str,
-    Checked(
-        parse_job_name,
-        {"type": "string", "pattern": JOB_NAME_PATTERN, "maxLength": JOB_NAME_BYTES_MAX},
-    ),
-]
-PortName = Annotated[
-    str, Checked(parse_port_name, {"type": "string", "pattern": PORT_NAME_PATTERN})
-]
-EnvName = Annotated[str, Checked(parse_env_name, {"type": "string", "pattern": ENV_NAME_PATTERN})]
-RoleName = Annotated[str, Checked(parse_role, {"type": "string", "pattern": ROLE_PATTERN})]
-UserName = Annotated[str, Checked(parse_user, {"type": "string", "pattern": USER_PATTERN})]
-LabelKey = Annotated[str, Checked(parse_text, _TEXT)]
-
-
-def _parse_env_value(value: object) -> str:
-    if isinstance(value, dict) and "secret" in value:
-        raise Wrong(f"a secret {NOT_CARRIED_OUT} (text)")
-    return _parse_maybe_empty(value)
-
-
-def _parse_maybe_empty(value: object) -> str:
-    return value if isinstance(value, str) else parse_text(value)
-
-
-_WRITTEN = {"anyOf": [{"type": "string"}, {"type": "number"}]}
-EnvValue = Annotated[str, Checked(_parse_env_value, _WRITTEN)]
-LabelValue = Annotated[str, Checked(_parse_maybe_empty, _WRITTEN)]
-
-
-def _parse_command(value: object) -> str | list[str]:
-    match value:
-        case str():
-            return parse_text(value)
-        case []:
-            raise Wrong("must not be empty (a program and its arguments)")
-        case [program, *arguments]:
-            return [parse_text(program), *map(_parse_maybe_empty, arguments)]
-        case _:
-            raise Wrong(f"must be text for the shell or a list of text, not {quoted(value)}")
-
-
-Command = Annotated[
-    str | list[str],
-    Checked(
-        _parse_command,
-        {
-            "anyOf": [
-                _TEXT,
-                {
-                    "type": "array",
-                    "minItems": 1,
-                    "prefixItems": [_TEXT],
-                    "items": {"type": ["string", "number"]},
-                },
-            ]
-        },
-    ),
-]
-
-
-def _parse_replace_after(value: object) -> float | None:
-    return None if value == NEVER else parse_duration(value, above_zero=False)
-
-
-def _parse_carried_out(value: object, only: object) -> object:
-    """A key of the vocabulary of which this version carries out one value alone."""
-    if value != only or isinstance(value, bool):
-        raise Wrong(f"{quoted(value)} {NOT_CARRIED_OUT} (only {only})")
-    return value
-
-
-def _only(value: object) -> Checked:
-    return Checked(partial(_parse_carried_out, only=value), {"const": value})
-
 
 class ContainerBody(Body):
     later: ClassVar[frozenset[str]] = frozenset({"volumes", "networks", "parameters", "privileged"})
 
     image: Text = Field(description="the image's name")
-    type: Annotated[str, _choice(*ContainerType)] = Field(
+    type: Annotated[str, choice(*ContainerType)] = Field(
         default=ContainerType.MESOS.value,
         description="`mesos` (the agent's own containerizer) or `docker`",
     )
@@ -195,20 +97,20 @@ class ResourcesBody(Body):
             {"type": "number", "minimum": 0.001, "maximum": CPUS_MAX},
         ),
     ] = Field(description="cpus of one instance, at most three decimals: 0.5")
-    mem: Annotated[int, Checked(partial(parse_size, least_milli=MILLI), _SIZE_SOME)] = Field(
+    mem: Annotated[int, Checked(partial(parse_size, least_milli=MILLI), SIZE_ABOVE_ZERO)] = Field(
         description="memory of one instance: 256MiB"
     )
-    disk: Annotated[int, Checked(parse_size, _SIZE)] = Field(
+    disk: Annotated[int, Checked(parse_size, SIZE)] = Field(
         default=0, description="disk of one instance: 1GiB"
     )
-    gpus: Annotated[int, _whole(0, GPUS_MAX)] = Field(
+    gpus: Annotated[int, whole(0, GPUS_MAX)] = Field(
         default=0, description="whole gpus of one instance"
     )
 
 
 class PortBody(Body):
     name: PortName = Field(description="its name: `http` is $PORT_HTTP in the task")
-    host: Annotated[int, _whole(1, 65_535)] | None = Field(
+    host: Annotated[int, whole(1, 65_535)] | None = Field(
         default=None, description="a fixed port of the agent; any free one when left out"
     )
 
@@ -220,7 +122,7 @@ class ArtifactBody(Body):
     extract: Flag = Field(default=True, description="unpack it when it is an archive")
     executable: Flag = Field(default=False, description="make it executable")
     cache: Flag = Field(default=False, description="keep it in the agent's cache")
-    output_file: Annotated[str, Checked(parse_output_file, _TEXT)] | None = Field(
+    output_file: Annotated[str, Checked(parse_output_file, TEXT)] | None = Field(
         default=None, description="its name in the sandbox; that of the address when left out"
     )
 
@@ -239,7 +141,7 @@ class HttpProbeBody(Body):
     path: Annotated[str, Checked(parse_http_path, {"type": "string", "pattern": PATH_PATTERN})] = (
         Field(default=_HTTP.path, description="what is asked for; 200 to 399 is healthy")
     )
-    scheme: Annotated[str, _choice("http", "https")] = Field(
+    scheme: Annotated[str, choice("http", "https")] = Field(
         default=_HTTP.scheme, description="`http` or `https` (certificates are not verified)"
     )
 
@@ -265,7 +167,7 @@ class HealthBody(Body):
         default=_HEALTH.grace_s,
         description="failures count only after this time, or after a success",
     )
-    failures: Annotated[int, _whole(1, 1_000)] = Field(
+    failures: Annotated[int, whole(1, 1_000)] = Field(
         default=_HEALTH.failures, description="so many failed probes in a row end the task"
     )
 
@@ -300,12 +202,12 @@ class BackoffBody(Body):
 
 
 class RestartBody(Body):
-    policy: Annotated[str, _choice(*RestartPolicy)] = Field(
+    policy: Annotated[str, choice(*RestartPolicy)] = Field(
         default=_RESTART.policy.value,
         description="when an ended task is followed by another (service)",
     )
     backoff: BackoffBody = Field(default=BackoffBody(), description="how long to wait before it")
-    attempts: Annotated[int, _whole(0, ATTEMPTS_MAX)] = Field(
+    attempts: Annotated[int, whole(0, ATTEMPTS_MAX)] = Field(
         default=_RESTART.attempts,
         description="so many failures in a row, and it stays failed; 0: no limit (service)",
     )
@@ -314,12 +216,12 @@ class RestartBody(Body):
 class UnreachableBody(Body):
     replace_after: Annotated[
         float | None,
-        Checked(_parse_replace_after, {"anyOf": [_DURATION, {"const": NEVER}]}),
+        Checked(parse_replace_after, {"anyOf": [DURATION, {"const": NEVER}]}),
     ] = Field(
         default=_UNREACHABLE.replace_after_s,
         description="how long to wait for a task on an unreachable agent; `never`: for ever",
     )
-    on_return: Annotated[str, _choice(*OnReturn)] = Field(
+    on_return: Annotated[str, choice(*OnReturn)] = Field(
         default=_UNREACHABLE.on_return.value,
         description="which to keep when a replaced task comes back",
     )
@@ -332,13 +234,13 @@ class UpdateBody(Body):
         default=_UPDATE.min_healthy_s,
         description="a new task must run (healthy) so long before the next",
     )
-    order: Annotated[str, _only("stop_first")] = Field(
+    order: Annotated[str, only("stop_first")] = Field(
         default="stop_first", description="the old task is stopped before the new one starts"
     )
-    max_surge: Annotated[int, _only(0)] = Field(
+    max_surge: Annotated[int, only(0)] = Field(
         default=0, description="tasks above the number wanted"
     )
-    max_unavailable: Annotated[int, _only(1)] = Field(
+    max_unavailable: Annotated[int, only(1)] = Field(
         default=1, description="tasks replaced at a time"
     )
 
@@ -354,19 +256,19 @@ class JobBody(Body):
     )
 
     job: JobName = Field(description=f"the job's name: {JOB_NAME_FORM}")
-    kind: Annotated[str, _choice(*Kind, later=("cron", "daemon"))] = Field(
+    kind: Annotated[str, choice(*Kind, later=("cron", "daemon"))] = Field(
         description="`service` (kept running) or `batch` (each instance runs until it finishes)"
     )
     role: RoleName | None = Field(
         default=None, description="Mesos role; that of the settings if left out"
     )
-    priority: Annotated[int, _whole(0, 100)] = Field(
+    priority: Annotated[int, whole(0, 100)] = Field(
         default=50, description="higher ones are placed first"
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default={}, description="names and values for people"
     )
-    instances: Annotated[int, _whole(0, INSTANCES_MAX)] = Field(
+    instances: Annotated[int, whole(0, INSTANCES_MAX)] = Field(
         default=1, description="how many tasks"
     )
     command: Command | None = Field(
@@ -403,7 +305,7 @@ class JobBody(Body):
     update: UpdateBody = Field(
         default=UpdateBody(), description="how a change is rolled out (service)"
     )
-    retries: Annotated[int, _whole(0, RETRIES_MAX)] = Field(
+    retries: Annotated[int, whole(0, RETRIES_MAX)] = Field(
         default=RETRIES_DEFAULT, description="failures in a row that are tried again (batch)"
     )
     max_runtime: Interval | None = Field(

@@ -31,10 +31,10 @@ from scheduler.core.model.job import (
 )
 from scheduler.core.model.resources import MILLI, Amounts
 from scheduler.jobspec.constraints import constraint_text
+from scheduler.jobspec.fields import NEVER
 from scheduler.jobspec.quantities import decimal_number, duration_text, size_text
 from scheduler.jobspec.schema import (
     KILL_GRACE_S_DEFAULT,
-    NEVER,
     RETRIES_DEFAULT,
     HealthBody,
     JobBody,

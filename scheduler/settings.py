@@ -1,0 +1,486 @@
+"""The daemon's settings: one YAML file, overridden by `OFFERD_…` variables, read once and frozen.
+
+Every problem of file and variables is told at once, in the words and with the machinery of job
+files. Secrets come from files alone and are never printed. Neighbours: `config/offerd.yaml` (every
+setting with its default and why), `scheduler.core.policy` (where numbers the engine uses come
+from); whoever wires the daemon reads `Settings`.
+"""
+
+import ipaddress
+import os
+import pwd
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Final, NamedTuple
+
+from pydantic import BeforeValidator, Field
+
+from scheduler.core.model.ids import Role
+from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
+from scheduler.errors import SettingsError
+from scheduler.jobspec.bodies import (
+    Body,
+    Checked,
+    body_at,
+    field_at,
+    keys_of,
+    once_a_path,
+    parse_text,
+    read_body,
+    traps,
+)
+from scheduler.jobspec.fields import (
+    Duration,
+    Flag,
+    Interval,
+    Text,
+    UserName,
+    choice,
+    whole,
+)
+from scheduler.jobspec.problems import (
+    NO_LINES,
+    NOT_CARRIED_OUT,
+    Finding,
+    KeyPath,
+    Lines,
+    Problem,
+    Wrong,
+    kind_of,
+    path_text,
+    placed,
+    quoted,
+    unknown,
+)
+from scheduler.jobspec.words import parse_role
+from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX, read_documents, resolve_plain
+
+ENV_PREFIX: Final = "OFFERD_"
+ENV_PASSED_OVER: Final = frozenset(
+    {"OFFERD_SERVER", "OFFERD_TOKEN", "OFFERD_JOB", "OFFERD_TASK_ID"}
+)
+"""Variables of the command line, and those that our own tasks are given."""
+SECRET_BYTES_MAX: Final = 64 * 1024
+
+_POLICY: Final = Policy(roles=())
+_OFFERS: Final = OfferPolicy()
+_ENDED: Final = EndedPolicy()
+_RECONCILE: Final = ReconcilePolicy()
+
+
+@dataclass(frozen=True, slots=True)
+class SecretFile:
+    """A secret and the file that it came from. It is shown by no repr, error or log."""
+
+    path: Path
+    _text: str = field(repr=False)
+
+    def reveal(self) -> str:
+        return self._text
+
+
+class Address(NamedTuple):
+    """Where to listen; `host` is a name or an IP address, IPv6 without brackets."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Only this machine reaches it."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+# --- how values are judged -----------------------------------------------------------------------
+
+
+def _parse_path(value: object) -> Path:
+    return Path(parse_text(value))
+
+
+def read_secret(value: object) -> SecretFile:
+    """The secret in a file: one line, its line end taken off."""
+    path = _parse_path(value)
+    try:
+        with path.open("rb") as file:
+            data = file.read(SECRET_BYTES_MAX + 1)
+        text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise Wrong(f"{quoted(str(path))} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise Wrong(f"{quoted(str(path))} is not text") from None
+    if not text.strip() or not text.isprintable() or len(data) > SECRET_BYTES_MAX:
+        raise Wrong(f"{quoted(str(path))} does not hold one line of text")
+    return SecretFile(path, text)
+
+
+def _parse_listen(value: object) -> Address:
+    text = parse_text(value)
+    host, colon, port = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    bare = host[1:-1] if bracketed else host
+    good = bool(bare) and not any(char.isspace() or char == "/" for char in bare)
+    if not (colon and good and (bracketed or ":" not in bare)):
+        raise Wrong(f"{quoted(text)} is no address (host:port: 127.0.0.1:8080, [::1]:8080)")
+    if not (port.isascii() and port.isdigit() and int(port[:6]) <= 65_535):
+        raise Wrong(f"{quoted(text)} has no port (0 to 65535)")
+    return Address(bare, int(port))
+
+
+def _parse_masters(value: object) -> tuple[str, ...]:
+    addresses = value if isinstance(value, list) else [value]
+    if not addresses:
+        raise Wrong("must not be empty (http://host:5050, or a list)")
+    return tuple(map(_parse_master, addresses))
+
+
+def _parse_master(value: object) -> str:
+    text = parse_text(value)
+    if text.startswith("zk:"):
+        raise Wrong(f"zk:// {NOT_CARRIED_OUT} (http://host:5050, or a list)")
+    if any(char.isspace() for char in text) or "@" in text:
+        # What stands there may be a password: it is not repeated.
+        raise Wrong("holds white space or @ (http://host:5050; see framework.secret_file)")
+    return text
+
+
+def _parse_store(value: object) -> str:
+    text = parse_text(value)
+    kind, _, rest = text.partition(":")
+    if kind == "etcd":
+        raise Wrong(f"etcd: {NOT_CARRIED_OUT} (sqlite:PATH, memory:)")
+    if text == "memory:" or (kind == "sqlite" and rest and not rest.startswith("//")):
+        return text
+    raise Wrong(f"{quoted(kind)} is no store (sqlite:PATH, memory:)")
+
+
+def _parse_url(value: object) -> str:
+    text = parse_text(value)
+    if not text.startswith(("http://", "https://")) or any(char.isspace() for char in text):
+        raise Wrong(f"{quoted(text)} is no URL (http://host:port)")
+    return text
+
+
+def _parse_roles(value: object) -> tuple[Role, ...]:
+    if not isinstance(value, list):
+        raise Wrong(f"must be a list, not {kind_of(value)} ([prod, batch])")
+    roles = tuple(Role(parse_role(role)) for role in value)
+    if not roles or len(set(roles)) < len(roles):
+        raise Wrong("must name at least one role, and none twice ([prod, batch])")
+    return roles
+
+
+def _parse_principal(value: object) -> str:
+    text = parse_text(value)
+    if ":" in text:
+        raise Wrong(f"{quoted(text)} holds a colon, which Mesos cannot read")
+    return text
+
+
+def _keep(value: object) -> object:
+    return {} if value == "keep" else value
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+_Master = Annotated[tuple[str, ...], Checked(_parse_masters, {})]
+_Store = Annotated[str, Checked(_parse_store, {})]
+_Listen = Annotated[Address, Checked(_parse_listen, {})]
+_Url = Annotated[str, Checked(_parse_url, {})]
+_Roles = Annotated[tuple[Role, ...], Checked(_parse_roles, {})]
+_Principal = Annotated[str, Checked(_parse_principal, {})]
+_Secret = Annotated[SecretFile, Checked(read_secret, {})]
+_File = Annotated[Path, Checked(_parse_path, {})]
+
+
+# --- the settings --------------------------------------------------------------------------------
+
+
+class ApiTls(Body):
+    cert_file: _File = Field(description="the server's certificate and its chain, PEM")
+    key_file: _File = Field(description="its private key, PEM")
+
+
+class Api(Body):
+    token_file: _Secret | None = Field(
+        default=None, description="holds the token that requests must bring"
+    )
+    tls: ApiTls | None = Field(default=None, description="serve https")
+
+
+class MasterTls(Body):
+    ca_file: _File | None = Field(default=None, description="whom to trust, PEM; else the system")
+    cert_file: _File | None = Field(default=None, description="our client certificate, PEM")
+    key_file: _File | None = Field(default=None, description="its private key, PEM")
+
+
+class Framework(Body):
+    name: Text = Field(default="offerd", description="how the master lists us")
+    user: UserName = Field(
+        default_factory=_user, description="who runs tasks that name no user; the daemon's own"
+    )
+    roles: _Roles = Field(
+        default=(Role("*"),), description="Mesos roles; the first is that of jobs that name none"
+    )
+    principal: _Principal | None = Field(default=None, description="who we are to the master")
+    secret_file: _Secret | None = Field(default=None, description="holds the principal's secret")
+    failover_timeout_s: Interval = Field(
+        default=_POLICY.failover_timeout_s,
+        alias="failover_timeout",
+        description="how long the master keeps our tasks without us",
+    )
+    checkpoint: Flag = Field(default=True, description="tasks outlive a restart of their agent")
+    webui_url: _Url | None = Field(
+        default=None, description="the link in the master's pages; `advertise` without"
+    )
+    hostname: Text = Field(
+        default_factory=socket.gethostname, description="our host in the master's pages"
+    )
+    new_id_when_removed: Flag = Field(
+        default=False, description="register anew when the master has removed us"
+    )
+
+
+class Operator(Body):
+    principal: _Principal | None = Field(default=None, description="who asks for the agents' list")
+    secret_file: _Secret | None = Field(default=None, description="holds the principal's secret")
+
+
+class Offers(Body):
+    refuse_nothing_waits_s: Duration = Field(
+        default=_OFFERS.refuse_s_nothing_waits,
+        alias="refuse_nothing_waits",
+        description="how long to refuse an offer when nothing waits",
+    )
+    refuse_no_fit_s: Duration = Field(
+        default=_OFFERS.refuse_s_no_fit,
+        alias="refuse_no_fit",
+        description="how long to refuse one that fits nothing that waits",
+    )
+    revive_interval_s_min: Duration = Field(
+        default=_OFFERS.revive_interval_s,
+        alias="revive_interval_min",
+        description="refused offers are asked back at most this often",
+    )
+
+
+class UnknownTasks(Body):
+    kill_after_s: Duration | None = Field(
+        default=None, alias="kill_after", description="end them after this time"
+    )
+
+
+class Batches(Body):
+    keep_s: Duration = Field(
+        default=_ENDED.keep_s, alias="keep", description="how long an ended batch is kept"
+    )
+    keep_count: Annotated[int, whole(0, 100_000)] = Field(
+        default=_ENDED.keep_max, description="how many ended batches are kept"
+    )
+
+
+class Log(Body):
+    level: Annotated[str, choice("debug", "info", "warning", "error")] = Field(
+        default="info", description="debug, info, warning or error"
+    )
+    format: Annotated[str, choice("json", "console")] = Field(
+        default="json", description="`json` (one object a line) or `console` (for people)"
+    )
+
+
+class Settings(Body):
+    """All settings, validated and complete. Durations are seconds (`…_s`)."""
+
+    later: ClassVar[frozenset[str]] = frozenset({"jobs_dir", "peer_token_file", "election"})
+
+    master: _Master = Field(
+        default=("http://127.0.0.1:5050",), description="the master's URL, or a list of URLs"
+    )
+    master_tls: MasterTls = Field(
+        default_factory=MasterTls, description="for masters that speak https"
+    )
+    store: _Store = Field(
+        default="sqlite:/var/lib/offerd/offerd.db", description="`sqlite:PATH` or `memory:`"
+    )
+    listen: _Listen = Field(
+        default=Address("127.0.0.1", 8080),
+        description="where the API listens; beyond loopback only with a token",
+    )
+    advertise: _Url | None = Field(
+        default=None, description="the URL under which others reach the API"
+    )
+    instance: Text = Field(
+        default_factory=socket.gethostname, description="this daemon's name; its host's"
+    )
+    api: Api = Field(default_factory=Api, description="who may use the API")
+    framework: Framework = Field(default_factory=Framework, description="who we are to Mesos")
+    operator: Operator = Field(
+        default_factory=Operator, description="credentials for the operator API"
+    )
+    offers: Offers = Field(default_factory=Offers, description="what we do with offers")
+    unknown_tasks: Annotated[UnknownTasks, BeforeValidator(_keep)] = Field(
+        default_factory=UnknownTasks,
+        description="tasks of ours in no record of ours: `keep`, or `{kill_after: 1h}`",
+    )
+    batches: Batches = Field(default_factory=Batches, description="batches that have ended")
+    launch_timeout_s: Interval = Field(
+        default=_POLICY.launch_timeout_s,
+        alias="launch_timeout",
+        description="a task without a word for so long is asked for, then replaced",
+    )
+    reconcile_interval_s: Interval = Field(
+        default=_RECONCILE.interval_s,
+        alias="reconcile_interval",
+        description="how often all tasks are compared with the master",
+    )
+    log: Log = Field(default_factory=Log, description="what is logged, and how")
+
+    @property
+    def webui_url(self) -> str | None:
+        """The link for the master's pages, if there is one."""
+        return self.framework.webui_url or self.advertise
+
+
+def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Settings:
+    """The settings of a file (None: defaults) with the variables over them.
+
+    Raises `SettingsError` with every problem, one a line.
+    """
+    problems: list[Problem] = []
+    document, lines = ({}, NO_LINES) if path is None else _read_file(path, problems)
+    sources = _override(document, environ, problems)
+    settings, findings = read_body(Settings, document)
+    found = once_a_path(traps(document), findings)
+    if settings is not None and not found:
+        found = _cross(settings)
+    problems += _placed(str(path or "settings"), lines, sources, found)
+    if settings is None or problems:
+        raise SettingsError("\n".join(map(str, problems)))
+    return settings
+
+
+def _cross(settings: Settings) -> list[Finding]:
+    """What shows only between settings."""
+    found: list[Finding] = []
+    if not settings.listen.loopback and settings.api.token_file is None:
+        text = f"{settings.listen} is beyond loopback and asks for no token (set api.token_file)"
+        found.append(Finding(("listen",), text))
+    for key, section in (("framework", settings.framework), ("operator", settings.operator)):
+        if section.secret_file is not None and section.principal is None:
+            found.append(Finding((key, "secret_file"), f"has no {key}.principal to go with"))
+    tls = settings.master_tls
+    if (tls.cert_file is None) != (tls.key_file is None):
+        found.append(Finding(("master_tls",), "cert_file and key_file are given together"))
+    return found
+
+
+# --- file and variables --------------------------------------------------------------------------
+
+
+def _read_file(path: str | Path, problems: list[Problem]) -> tuple[dict[str, object], Lines]:
+    """The one document of a file. An empty file is one without settings."""
+    file = str(path)
+    try:
+        with Path(path).open("rb") as opened:
+            text = opened.read(FILE_BYTES_MAX + 1).decode("utf-8")
+    except OSError as error:
+        problems.append(Problem(file, 0, "", f"cannot be read: {error.strerror}"))
+        return {}, NO_LINES
+    except UnicodeDecodeError:
+        problems.append(Problem(file, 0, "", "is not UTF-8"))
+        return {}, NO_LINES
+    reading = read_documents(text)
+    for document, findings in reading.documents:
+        problems += placed(file, document.lines, findings)
+    if reading.broken is not None:
+        problems.append(Problem(file, reading.broken.line, "", reading.broken.text))
+    if len(reading.documents) > 1:
+        line = reading.documents[1][0].lines.values.get((), 0)
+        problems.append(Problem(file, line, "", "holds a second document (one is read)"))
+    if not reading.documents:
+        return {}, NO_LINES
+    first = reading.documents[0][0]
+    if not isinstance(first.value, dict):
+        problems.append(Problem(file, 1, "", f"settings are a mapping, not {kind_of(first.value)}"))
+        return {}, NO_LINES
+    return first.value, first.lines
+
+
+def _override(
+    document: dict[str, object], environ: Mapping[str, str], problems: list[Problem]
+) -> dict[KeyPath, str]:
+    """Puts the variables' values into the document; gives the variable of each path."""
+    sources: dict[KeyPath, str] = {}
+    for name in sorted(environ):
+        if not name.startswith(ENV_PREFIX) or name in ENV_PASSED_OVER:
+            continue
+        path: KeyPath = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
+        if name != name.upper() or field_at(Settings, path) is None:
+            text = f"is no setting {unknown(name, variables())}"
+            problems.append(Problem(name, 0, "", text))
+            continue
+        value = _variable_value(name, environ[name], problems)
+        inner = document
+        for step in path[:-1]:
+            below = inner.get(str(step))
+            if not isinstance(below, dict):
+                below = inner[str(step)] = {}
+            inner = below
+        inner[str(path[-1])] = value
+        sources[path] = name
+    return sources
+
+
+def _variable_value(name: str, text: str, problems: list[Problem]) -> object:
+    """Lists, mappings and quoted text are written as in YAML; everything else is one scalar."""
+    if text[:1] + text[-1:] not in ("[]", "{}", '""', "''"):
+        return resolve_plain(text)
+    reading = read_documents(text)
+    if reading.broken is not None or len(reading.documents) != 1:
+        problems.append(Problem(name, 0, "", 'is not YAML ([a, b], {a: b} or "text")'))
+        return text
+    document, findings = reading.documents[0]
+    problems += [Problem(name, 0, path_text(found.path), found.text) for found in findings]
+    return document.value
+
+
+def variables(body: type[Body] = Settings, prefix: str = ENV_PREFIX) -> list[str]:
+    """The names of all variables that override a setting."""
+    names: list[str] = []
+    for key in keys_of(body):
+        names.append(prefix + key.upper())
+        inner = body_at(body, (key,))
+        if inner is not None:
+            names += variables(inner, f"{prefix}{key.upper()}__")
+    return names
+
+
+def _placed(
+    file: str, lines: Lines, sources: Mapping[KeyPath, str], findings: list[Finding]
+) -> list[Problem]:
+    """Findings with the line of the file, or with the variable that the value came from."""
+    in_file: list[Finding] = []
+    in_variables: list[Problem] = []
+    for found in findings:
+        ends = range(len(found.path), 0, -1)
+        name = next((sources[found.path[:end]] for end in ends if found.path[:end] in sources), "")
+        if name:
+            in_variables.append(Problem(name, 0, path_text(found.path), found.text))
+        else:
+            in_file.append(found)
+    return [*placed(file, lines, in_file), *in_variables]
