@@ -16,6 +16,7 @@ from scheduler.core.model.job import Constraint, Operator, Port, Template
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.carve import PORTS, Carved, carve
 from scheduler.core.placement.columns import Indexes, Mask
+from scheduler.core.placement.constraints import HOSTNAME
 from scheduler.core.placement.reasons import Cause, Reason, Shortfall
 from scheduler.core.placement.rows import Column, Rows
 
@@ -54,10 +55,7 @@ def place(rows: Rows, group: Group, count: int) -> Placed:
     candidates = order[_fitting(rows, group)[order]]
     if group.unique:
         candidates = _first_of_each_host(rows, candidates)
-    candidates = candidates[:count]  # each takes one instance at least
-    filled = np.minimum(np.cumsum(_capacity(rows, group, candidates, count)), count)
-    each = np.diff(filled, prepend=0)
-    chosen = np.repeat(candidates, each)
+    chosen = _filled(rows, group, candidates[:count], count)
     missing = count - len(chosen)
     if not missing:
         return Placed(chosen, None)
@@ -128,15 +126,17 @@ def _first_of_each_host(rows: Rows, candidates: Indexes) -> Indexes:
     return np.compress(first[hosts] == places, candidates)
 
 
-def _capacity(rows: Rows, group: Group, candidates: Indexes, count: int) -> Column:
-    """How many instances each of these rows holds, `count` at most."""
+def _filled(rows: Rows, group: Group, candidates: Indexes, count: int) -> Indexes:
+    """The candidates, each of which holds one instance at least, repeated as often as they take
+    one: full before the next begins, `count` in all."""
     fixed = any(port.host is not None for port in group.ports)
-    limit = min(count, 1) if fixed or group.unique else count
-    capacity = np.full(len(candidates), limit, np.int64)
-    if limit > 1:
-        for _, name, asked in _asked(group):
-            np.minimum(capacity, rows.free(name)[candidates] // asked, out=capacity)
-    return capacity
+    if fixed or group.unique or count <= 1:
+        return candidates
+    capacity = np.full(len(candidates), count, np.int64)
+    for _, name, asked in _asked(group):
+        np.minimum(capacity, rows.free(name)[candidates] // asked, out=capacity)
+    needed = int(np.searchsorted(np.cumsum(capacity), count)) + 1
+    return np.repeat(candidates[:needed], capacity[:needed])[:count]
 
 
 # --- explaining ----------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ def _explain(rows: Rows, group: Group, chosen: Indexes, missing: int) -> Shortfa
     if not len(held):
         return Shortfall(missing, 0, (Cause(Reason.NO_OFFERS, 0),))
     used = np.bincount(chosen, minlength=rows.size)[: rows.size]
-    checks = [check for check in _checks(rows, group, used)]
+    checks = _checks(rows, group, used)
     fails = np.array([check.fails[held] for check in checks])
     first = fails.argmax(axis=0)
     alone = fails.sum(axis=0) == 1
@@ -188,7 +188,7 @@ def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
     unique = None
     for constraint in group.constraints:
         satisfied = rows.satisfying(constraint, group.taken_hosts)
-        if constraint.operator is Operator.UNIQUE and constraint.attribute == "hostname":
+        if constraint.operator is Operator.UNIQUE and constraint.attribute == HOSTNAME:
             hosts = rows.hosts()
             filled = np.isin(hosts, hosts[used > 0])
             unique = _Check(Cause(Reason.HOST_TAKEN, 0), ~satisfied | filled)

@@ -84,7 +84,7 @@ class Rows:
         self._renewed: set[int] = set()
         self._attributes: dict[str, AttributeColumn] = {}
         self._ports: dict[int, PortColumn] = {}
-        self._free: dict[str, Column] = {name: np.zeros(0, np.int64) for name in COLUMN_NAMES}
+        self._free = np.zeros((len(COLUMN_NAMES), 0), np.int64)
         self._role = np.zeros(0, np.int32)
         self._key = np.zeros(0, np.int64)
         self._order = np.zeros(0, np.int64)
@@ -179,7 +179,7 @@ class Rows:
 
     def free(self, name: str) -> Column:
         """cpus, mem, disk, gpus or ports; as of the last `sync`."""
-        return self._free[name][: self.size]
+        return self._free[COLUMN_NAMES.index(name), : self.size]
 
     def in_role(self, role: Role) -> Mask:
         """The rows of the role; no vacant row is in any."""
@@ -228,8 +228,7 @@ class Rows:
             self._grow()
         stale = np.array(sorted(self._stale), np.int64)
         sums = np.array([self._sums(row) for row in stale.tolist()], np.int64)
-        for at, name in enumerate(COLUMN_NAMES):
-            self._free[name][stale] = sums[:, at]
+        self._free[:, stale] = sums.T
         for ports in self._ports.values():
             ports.forget(stale)
         if self._renewed:
@@ -278,13 +277,9 @@ class Rows:
 
     def _grow(self) -> None:
         more = max(64, self.size, 2 * len(self._key)) - len(self._key)
-        self._free = {name: _padded(column, more, 0) for name, column in self._free.items()}
-        self._key = _padded(self._key, more, LAST)
-        self._role = np.concatenate([self._role, np.full(more, NO_ROLE, np.int32)])
-
-
-def _padded(column: Column, more: int, value: int) -> Column:
-    return np.concatenate([column, np.full(more, value, np.int64)])
+        self._free = np.pad(self._free, ((0, 0), (0, more)))
+        self._key = np.pad(self._key, (0, more), constant_values=LAST)
+        self._role = np.pad(self._role, (0, more), constant_values=NO_ROLE)
 
 
 def _latest(known: dict[Name, Kept], name: Name, make: Callable[[], Kept]) -> Kept:
