@@ -75,6 +75,8 @@ class EventStream:
         """
         deadline = asyncio.get_running_loop().time() + self._silence_s_max
         try:
+            # Garbage behind the last records shows here, before any wait for more bytes.
+            self._decoder.feed(b"")
             async with asyncio.timeout_at(deadline) as self._waiting:
                 while True:
                     if self._cut is not None:

@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from scheduler.core.effects import Call, Wanted
-from scheduler.core.events import CallEnded, CallId, Event, Subscribed
+from scheduler.core.events import CallEnded, Event, Subscribed
 from scheduler.core.model.ids import FrameworkId, Role
 from scheduler.mesos.session import MasterSession
 
@@ -23,6 +23,7 @@ class RunningSession:
         self.session = session
         self.events: list[Event] = []
         self.framework_id: FrameworkId | None = None
+        self.on_event: Callable[[Event], None] = lambda _: None
         self._wanted = wanted
         self._changed = asyncio.Event()
         self._waited_for = 0
@@ -94,7 +95,4 @@ class RunningSession:
             self.framework_id = event.framework_id
         self.events.append(event)
         self._changed.set()
-
-
-def call_id(number: int) -> CallId:
-    return CallId(number)
+        self.on_event(event)
