@@ -1,11 +1,13 @@
 """What only a file can do: rights, damage, other hands, a full disk."""
 
+import asyncio
 import os
 import random
 import shutil
 import sqlite3
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -253,3 +255,21 @@ async def test_a_new_store_on_a_full_disk_is_refused(small_disk: Path) -> None:
         await SqliteStore(file).open()
     ballast.unlink()
     assert await stored_in(file) == {}
+
+
+async def test_commits_go_on_beside_a_loop_that_never_idles(tmp_path: Path) -> None:
+    """Without a hand from the loop the thread starves: a commit then takes a quarter of a
+    second, and under more load many seconds."""
+    store = SqliteStore(tmp_path / "offerd.db")
+    await store.open()
+    async with running(store) as run:
+        started = time.monotonic()
+        for number in range(40):
+            run.submit([Put(samples.instance(number))], str(number))
+            while str(number) not in run.said:
+                busy_until = time.monotonic() + 0.000_3
+                while time.monotonic() < busy_until:
+                    pass
+                await asyncio.sleep(0)
+                assert time.monotonic() - started < 5.0
+    await store.close()
