@@ -1,0 +1,247 @@
+"""An emulated cluster on real sockets: the model, its clock, its HTTP servers.
+
+    async with EmulatedCluster(EmulatorOptions(agents=3, simulate=True)) as cluster:
+        ... f"http://{cluster.host}:{cluster.port}" ...
+
+`main` runs one in a process of its own. One event loop, one thread. It only wires: what a task or
+an offer is, it does not know.
+"""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from scheduler.emulator.http.agent_pages import AgentPages
+from scheduler.emulator.http.faults import Faults
+from scheduler.emulator.http.master_pages import MasterPages
+from scheduler.emulator.http.operator_api import OperatorApi
+from scheduler.emulator.http.place import Place
+from scheduler.emulator.http.pulse import Pulse
+from scheduler.emulator.http.scheduler_api import SchedulerApi
+from scheduler.emulator.model.agent import AgentDescription
+from scheduler.emulator.model.bundle import Bundle, bundle
+from scheduler.emulator.model.judge import TaskRecord
+from scheduler.emulator.model.records import MasterOptions
+from scheduler.emulator.model.timeline import Timeline
+from scheduler.emulator.model.world import World, WorldOptions
+from scheduler.emulator.options import EmulatorOptions
+from scheduler.emulator.runner import RunnerFactory, RunnerStatus, TaskRunner
+from scheduler.emulator.simulate import SimulatedTasks, SimulateOptions
+from scheduler.mesos.proto.mesos_v1_pb2 import Attribute, Value
+
+SHUTDOWN_S = 1.0
+BACKLOG = 1024
+REQUEST_BYTES_MAX = 256 * 1024 * 1024  # the real master has no limit short of protobuf's
+
+
+class EmulatedCluster:
+    """`port` is known after `start`. Without `runners` the tasks are simulated."""
+
+    def __init__(self, options: EmulatorOptions, runners: RunnerFactory | None = None) -> None:
+        self.options = options
+        self.host = options.host
+        self.port = options.port
+        self._runners = runners
+        self._servers: list[web.AppRunner] = []
+        self._place: Place | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.host}:{self.port}"
+
+    async def start(self) -> None:
+        """Binds first (a master tells its port, an agent its own), then serves."""
+        options = self.options
+        master_socket = _listen(options.host, options.port)
+        self.port = master_socket.getsockname()[1]
+        shared = self._runners is None
+        agent_sockets = [_listen(options.host, 0) for _ in range(1 if shared else options.agents)]
+        ports = [one.getsockname()[1] for one in agent_sockets]
+        timeline = Timeline(time.time())
+        pulse = Pulse(timeline)
+        world = self._world(timeline, pulse, ports * options.agents if shared else ports)
+        place = Place(world, pulse, options.frameworks, options.operators, options.leader)
+        self._place = place
+        await self._serve(
+            master_socket,
+            [
+                *SchedulerApi(place).routes(),
+                *OperatorApi(place).routes(),
+                *MasterPages(place).routes(),
+                *Faults(place).routes(),
+            ],
+        )
+        for index, agent_socket in enumerate(agent_sockets):
+            agent = None if shared else world.agents[index]
+            await self._serve(agent_socket, AgentPages(place, agent).routes())
+        pulse.kick()
+
+    async def stop(self) -> None:
+        """Ends streams, servers and tasks; safe to call twice."""
+        place, self._place = self._place, None
+        if place is not None:
+            place.pulse.stop()
+        servers, self._servers = self._servers, []
+        for server in servers:
+            await server.cleanup()
+        if place is not None:
+            for agent in place.world.agents:
+                if agent.runner is not None:
+                    await agent.runner.close()
+
+    # -- faults
+
+    def lose_agent(self, index: int, *, process_died: bool = True) -> None:
+        """See `World.lose_agent`."""
+        self._change(lambda world: world.lose_agent(index, process_died=process_died))
+
+    def return_agent(self, index: int) -> None:
+        self._change(lambda world: world.return_agent(index))
+
+    def fail_over(self, recovering_s: float = 0.0) -> None:
+        """See `World.fail_over`; the new master has the same address."""
+        self._change(lambda world: world.fail_over(recovering_s))
+
+    def drop_streams(self) -> None:
+        self._change(World.drop_streams)
+
+    def tasks(self) -> dict[str, TaskRecord]:
+        """The judge's account, by task id."""
+        return dict(self._running().world.judge.tasks)
+
+    # -- wiring
+
+    def _change(self, change: Callable[[World], object]) -> None:
+        place = self._running()
+        place.pulse.catch_up()
+        change(place.world)
+        place.pulse.kick()
+
+    def _running(self) -> Place:
+        if self._place is None:
+            raise RuntimeError("the emulated cluster is not running")
+        return self._place
+
+    def _world(self, timeline: Timeline, pulse: Pulse, ports: list[int]) -> World:
+        options = self.options
+        factory = self._runners
+
+        def runners(index: int, on_status: Callable[[RunnerStatus], None]) -> TaskRunner:
+            if factory is None:
+                return SimulatedTasks(timeline, _simulation(options), on_status)
+
+            def report(status: RunnerStatus) -> None:
+                pulse.catch_up()
+                on_status(status)
+                pulse.kick()
+
+            return factory(index, report)
+
+        seed = int.from_bytes(os.urandom(8)) if options.seed is None else options.seed
+        world = WorldOptions(
+            master=_master(options, self.port),
+            agents=tuple(_agent(options, index, ports[index]) for index in range(options.agents)),
+            update_retry_s=options.update_retry_s,
+            agent_return_s_max=options.agent_return_s_max,
+            seed=seed,
+        )
+        return World(world, timeline, runners)
+
+    async def _serve(self, listening: socket.socket, routes: list[web.AbstractRouteDef]) -> None:
+        application = web.Application(client_max_size=REQUEST_BYTES_MAX)
+        application.add_routes(routes)
+        application.on_response_prepare.append(_without_server_header)
+        # A lost connection must cancel its handler: that is how a stream's end is noticed.
+        server = web.AppRunner(
+            application,
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=SHUTDOWN_S,
+        )
+        self._servers.append(server)
+        await server.setup()
+        await web.SockSite(server, listening, backlog=BACKLOG).start()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+async def _without_server_header(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers.popall("Server", None)
+
+
+def _simulation(options: EmulatorOptions) -> SimulateOptions:
+    return SimulateOptions(
+        start_s=options.simulate_start_s,
+        run_s=options.simulate_run_s,
+        kill_s=options.simulate_kill_s,
+    )
+
+
+def _master(options: EmulatorOptions, port: int) -> MasterOptions:
+    return MasterOptions(
+        allocation_interval_s=options.allocation_interval_s,
+        heartbeat_interval_s=options.heartbeat_interval_s,
+        offer_timeout_s=options.offer_timeout_s,
+        agent_ping_timeout_s=options.agent_ping_timeout_s,
+        agent_pings_max=options.agent_pings_max,
+        agent_reregister_timeout_s=options.agent_reregister_timeout_s,
+        hostname=options.host,
+        ip=options.host,
+        port=port,
+    )
+
+
+def _agent(options: EmulatorOptions, index: int, port: int) -> AgentDescription:
+    texts = dict(options.attributes)
+    if options.racks:
+        texts["rack"] = f"r{index % options.racks}"
+    if options.zones:
+        texts["zone"] = f"z{index % options.zones}"
+    return AgentDescription(
+        # Of real tasks' agents the name must lead to where they are reached.
+        hostname=f"agent-{index}" if options.simulate else options.host,
+        ip=options.host,
+        port=port,
+        total=_resources(options),
+        attributes=tuple(
+            Attribute(name=name, type=Value.TEXT, text=Value.Text(value=text))
+            for name, text in texts.items()
+        ),
+    )
+
+
+def _resources(options: EmulatorOptions) -> Bundle:
+    scalars = {
+        "cpus": round(options.cpus * 1000),
+        "mem": round(options.mem_mb * 1000),
+        "disk": round(options.disk_mb * 1000),
+        "gpus": options.gpus * 1000,
+    }
+    return bundle(scalars, {"ports": (options.ports,)})
