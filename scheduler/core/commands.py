@@ -11,7 +11,6 @@ from scheduler.core.desk import Desk
 from scheduler.core.effects import NoticeKind, Verdict
 from scheduler.core.events import (
     ApplyJob,
-    Command,
     DeleteJob,
     KillTask,
     ScaleJob,
@@ -25,6 +24,8 @@ from scheduler.core.model.job import INSTANCES_MAX, JobSpec, Kind
 from scheduler.core.records import Desired, JobRecord
 from scheduler.core.unknown import Unknown
 
+JobCommand = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask
+
 
 class Commands:
     def __init__(self, desk: Desk, attempts: Attempts, unknown: Unknown) -> None:
@@ -32,7 +33,7 @@ class Commands:
         self._attempts = attempts
         self._unknown = unknown
 
-    def handle(self, command: Command) -> None:
+    def handle(self, command: JobCommand) -> None:
         if self._desk.store_refusing:
             self._answer(
                 command.ticket,

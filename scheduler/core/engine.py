@@ -13,7 +13,7 @@ from scheduler.core.attempts import Attempts
 from scheduler.core.commands import Commands, Endings, plan_all
 from scheduler.core.deadlines import Due, Entry
 from scheduler.core.desk import Desk
-from scheduler.core.effects import NoticeKind, Step, Wanted
+from scheduler.core.effects import NoticeKind, Step, Verdict, Wanted
 from scheduler.core.events import (
     AgentFailed,
     AgentsListed,
@@ -23,7 +23,7 @@ from scheduler.core.events import (
     DeleteJob,
     Disconnected,
     Event,
-    FrameworkForgotten,
+    ForgetFramework,
     KillTask,
     Now,
     OfferRescinded,
@@ -164,8 +164,8 @@ class Engine:
                 self._on_subscribed(event)
             case Disconnected():
                 self._on_disconnected(event)
-            case FrameworkForgotten():
-                self._on_framework_forgotten(event)
+            case ForgetFramework():
+                self._forget_framework(event)
             case AgentsListed():
                 self._inventory.listed(event, self._desk.now.wall)
                 if event.refused:
@@ -232,7 +232,7 @@ class Engine:
         desk.reconciliation.forget()
         desk.step.notice(NoticeKind.DISCONNECTED, text=event.reason)
 
-    def _on_framework_forgotten(self, event: FrameworkForgotten) -> None:
+    def _forget_framework(self, event: ForgetFramework) -> None:
         """The master removed our id for good, and with it every task: say so, and begin anew."""
         desk = self._desk
         desk.remove(FRAMEWORK)
@@ -250,6 +250,7 @@ class Engine:
                         )
                         self._attempts.change(found, gone)
             self._touched[job.id] = None
+        desk.step.answer(event.ticket, Verdict.DONE)
 
     def _on_call_ended(self, event: CallEnded) -> None:
         desk = self._desk

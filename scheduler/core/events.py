@@ -38,12 +38,6 @@ class Disconnected(msgspec.Struct, frozen=True):
     reason: str
 
 
-class FrameworkForgotten(msgspec.Struct, frozen=True):
-    """The master removed our framework id, and it was decided to go on with a new one."""
-
-    reason: str
-
-
 class OffersMade(msgspec.Struct, frozen=True):
     offers: tuple[Offer, ...]
 
@@ -177,12 +171,19 @@ class KillTask(msgspec.Struct, frozen=True):
     grace_s: float | None = None
 
 
-Command = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask
+class ForgetFramework(msgspec.Struct, frozen=True):
+    """The master removed our framework id for good, and it was decided to go on with a new one.
+    Every live attempt ends as gone."""
+
+    ticket: Ticket
+    reason: str
+
+
+Command = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask | ForgetFramework
 
 Event = (
     Subscribed
     | Disconnected
-    | FrameworkForgotten
     | OffersMade
     | OfferRescinded
     | StatusUpdated

@@ -1,0 +1,225 @@
+"""The daemon, put together: settings choose the adapters, one term runs, signals end it.
+
+    settings → store, election → term (engine, session) + API → until SIGTERM or SIGINT
+
+Stopping leaves every task running: there is no TEARDOWN anywhere. Each stage of it is bounded, so
+that it ends within ten seconds. Exit codes are those of `scheduler.errors`.
+"""
+
+import asyncio
+import contextlib
+import gc
+import signal
+import ssl
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import NoReturn
+
+import structlog
+import uvloop
+
+from scheduler.api.server import ApiServer
+from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
+from scheduler.election.open import open_election
+from scheduler.errors import OfferdError, SettingsError
+from scheduler.jobspec import JobDefaults
+from scheduler.mesos.access import Credential, Tls
+from scheduler.mesos.codec import FrameworkSettings
+from scheduler.mesos.operator import OperatorClient
+from scheduler.mesos.session import MasterSession, SessionSettings
+from scheduler.runtime import logs, systemd
+from scheduler.runtime.protocols import Election, Store
+from scheduler.runtime.term import Term, TermSettings
+from scheduler.settings import SecretFile, Settings
+from scheduler.store.open import open_store
+
+log = structlog.get_logger()
+
+
+def run_daemon(settings: Settings) -> int:
+    """Runs until it is told to stop; gives the exit code."""
+    logs.configure(settings.log.level, settings.log.format)
+    exit_code = 0
+    try:
+        uvloop.run(_serve(settings))
+    except* OfferdError as group:
+        exit_code = _report(group)
+    return exit_code
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    with _signals(stop):
+        election: Election = open_election(settings.store)
+        number = await election.campaign()
+        try:
+            await _hold_office(settings, number, election, stop)
+        finally:
+            await election.resign()
+    log.info("daemon.stopped")
+
+
+async def _hold_office(
+    settings: Settings, number: int, election: Election, stop: asyncio.Event
+) -> None:
+    store = open_store(settings.store)
+    await store.open()
+    try:
+        term = _make_term(settings, number, store)
+        await term.load()
+        # What was loaded lives long; collections need not walk it again and again.
+        gc.collect()
+        gc.freeze()
+        async with asyncio.TaskGroup() as group:
+            office = group.create_task(election.watch())
+            api = _make_api(settings, term)
+            await _listen(api, settings)
+            work = group.create_task(term.run(stop))
+            signs = group.create_task(_signs_of_life())
+            try:
+                await stop.wait()
+            finally:
+                await api.stop()
+            await work
+            office.cancel()
+            signs.cancel()
+    finally:
+        await store.close()
+
+
+# --- the parts -----------------------------------------------------------------------------------
+
+
+def _make_term(settings: Settings, number: int, store: Store) -> Term:
+    tls = _master_tls(settings)
+    framework = settings.framework
+    operator = OperatorClient(
+        settings.master,
+        credential=_credential(settings.operator.principal, settings.operator.secret_file)
+        or _credential(framework.principal, framework.secret_file),
+        tls=tls,
+    )
+    session = SessionSettings(
+        master=settings.master,
+        framework=FrameworkSettings(
+            user=framework.user,
+            name=framework.name,
+            principal=framework.principal,
+            checkpoint=framework.checkpoint,
+            hostname=framework.hostname,
+            webui_url=settings.webui_url or "",
+        ),
+        credential=_credential(framework.principal, framework.secret_file),
+        tls=tls,
+    )
+
+    def make_session(room: Callable[[], Awaitable[None]]) -> MasterSession:
+        return MasterSession(session, wait_for_room=room)
+
+    return Term(
+        TermSettings(
+            instance=settings.instance,
+            policy=policy_of(settings),
+            new_id_when_removed=framework.new_id_when_removed,
+        ),
+        number,
+        store=store,
+        make_session=make_session,
+        list_agents=operator.agents,
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """The engine's numbers. What `memory:` stores ends with the process, so its tasks end with it,
+    too: the master is left without a failover timeout."""
+    offers = settings.offers
+    durable = settings.store != "memory:"
+    return Policy(
+        roles=settings.framework.roles,
+        failover_timeout_s=settings.framework.failover_timeout_s if durable else 0.0,
+        offers=OfferPolicy(
+            refuse_s_nothing_waits=offers.refuse_nothing_waits_s,
+            refuse_s_no_fit=offers.refuse_no_fit_s,
+            revive_interval_s=offers.revive_interval_s_min,
+        ),
+        reconcile=ReconcilePolicy(interval_s=settings.reconcile_interval_s),
+        ended=EndedPolicy(settings.batches.keep_s, settings.batches.keep_count),
+        launch_timeout_s=settings.launch_timeout_s,
+        unknown_kill_after_s=settings.unknown_tasks.kill_after_s,
+    )
+
+
+def _credential(principal: str | None, secret: SecretFile | None) -> Credential | None:
+    if principal is None or secret is None:
+        return None
+    return Credential(principal, secret.reveal())
+
+
+def _master_tls(settings: Settings) -> ssl.SSLContext | None:
+    files = settings.master_tls
+    if files.ca_file is None and files.cert_file is None:
+        return None
+    return Tls(files.ca_file, files.cert_file, files.key_file).context()
+
+
+def _make_api(settings: Settings, term: Term) -> ApiServer:
+    token, tls = settings.api.token_file, settings.api.tls
+    context = None
+    if tls is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(tls.cert_file, tls.key_file)
+        except (OSError, ssl.SSLError) as error:
+            raise SettingsError(f"api.tls: {tls.cert_file}, {tls.key_file}: {error}") from error
+    return ApiServer(
+        term,
+        defaults=JobDefaults(role=settings.framework.roles[0]),
+        host=settings.listen.host,
+        port=settings.listen.port,
+        token=token.reveal() if token is not None else None,
+        tls=context,
+    )
+
+
+async def _listen(api: ApiServer, settings: Settings) -> None:
+    try:
+        await api.start()
+    except OSError as error:
+        raise SettingsError(f"listen: {settings.listen}: {error.strerror}") from error
+    log.info("api.listening", host=settings.listen.host, port=api.port)
+
+
+# --- the process ---------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(number)
+
+
+async def _signs_of_life() -> NoReturn:
+    """READY once, then the watchdog's beat: it stops when the event loop does."""
+    systemd.notify("READY=1")
+    interval_s = systemd.watchdog_interval_s()
+    while True:
+        await asyncio.sleep(interval_s or 3600.0)
+        if interval_s is not None:
+            systemd.notify("WATCHDOG=1")
+
+
+def _report(group: BaseExceptionGroup[OfferdError]) -> int:
+    """Says what ended the daemon, and gives the exit code of the first cause."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OfferdError)
+    log.error("daemon.failed", error=str(error), exit_code=error.exit_code)
+    sys.stderr.write(f"offerd: {error}\n")
+    return error.exit_code
