@@ -1,5 +1,8 @@
 """Agents, offers and groups for the placement tests, small enough that bounds are met often."""
 
+from collections import defaultdict
+
+import msgspec
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
@@ -84,7 +87,7 @@ def offered(draw: st.DrawFn) -> tuple[OfferedResource, ...]:
         st.lists(
             st.builds(
                 OfferedResource,
-                name=st.sampled_from(SCALARS),
+                name=st.sampled_from(("cpus", "mem", *SCALARS)),
                 identity=st.sampled_from([b"a", b"b"]),
                 scalar=st.integers(1, 5),
                 reserved=st.booleans(),
@@ -129,21 +132,44 @@ constraints = st.builds(
 
 @st.composite
 def offer_lists(draw: st.DrawFn) -> list[Offer]:
-    """Offers with ids of their own; agents and roles repeat."""
+    """Offers with ids of their own; agents and roles repeat, a port of an agent is offered once."""
     parts = draw(
-        st.lists(st.tuples(agents, st.sampled_from([WEB, WEB, OPS]), offered()), max_size=8)
+        st.lists(
+            st.tuples(agents, st.sampled_from([WEB, WEB, OPS]), offered()), min_size=1, max_size=8
+        )
     )
-    return [
-        Offer(OfferId(f"o{at}"), role, info, resources)
-        for at, (info, role, resources) in enumerate(parts)
-    ]
+    offered_ports: defaultdict[AgentId, set[int]] = defaultdict(set)
+    made = []
+    for at, (info, role, resources) in enumerate(parts):
+        gone = offered_ports[info.agent_id]
+        kept = [_less(entry, gone) for entry in resources]
+        for entry in kept:
+            gone.update(_ports_of(entry))
+        entries = tuple(entry for entry in kept if entry.scalar or entry.ranges)
+        made.append(Offer(OfferId(f"o{at}"), role, info, entries))
+    return made
+
+
+def _ports_of(entry: OfferedResource) -> set[int]:
+    return {port for begin, end in entry.ranges for port in range(begin, end + 1)}
+
+
+def _less(entry: OfferedResource, ports: set[int]) -> OfferedResource:
+    free = _ports_of(entry) - ports
+    return msgspec.structs.replace(entry, ranges=_ranges_of(free))
 
 
 groups = st.builds(
     Group,
     role=st.sampled_from([WEB, WEB, WEB, OPS]),
-    amounts=amounts,
-    ports=asked_ports,
-    constraints=st.lists(constraints, max_size=2).map(tuple),
+    amounts=st.one_of(
+        amounts, st.builds(Amounts, cpus=st.integers(0, 2)), st.builds(Amounts, mem=st.just(1))
+    ),
+    ports=st.one_of(st.just(()), asked_ports),
+    constraints=st.one_of(
+        st.just(()),
+        st.just((Constraint("hostname", Operator.UNIQUE),)),
+        st.lists(constraints, max_size=2).map(tuple),
+    ),
     taken_hosts=st.frozensets(st.sampled_from(["h0", "h1", "elsewhere"]), max_size=2),
 )
