@@ -5,6 +5,7 @@ task's resource is part of an offered one (name, type, reservations, disk, provi
 Only this module and `codec_tasks` look inside. Offers and the operator API are read with it.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
@@ -60,7 +61,7 @@ class ResourceReader:
         if resource.type == _RANGES:
             ranges = tuple([PortRange(r.begin, r.end) for r in resource.ranges.range])
         elif resource.type == _SCALAR:
-            scalar = to_milli(resource.scalar.value)
+            scalar = _milli(resource.scalar.value)
         for value in _VALUES:
             resource.ClearField(value)
         key = resource.SerializePartialToString()
@@ -99,7 +100,7 @@ def sum_amounts(resources: Iterable[wire.Resource]) -> Amounts:
     sums = dict.fromkeys(_AMOUNT_NAMES, 0)
     for resource in resources:
         if resource.type == _SCALAR and resource.name in sums:
-            sums[resource.name] += to_milli(resource.scalar.value)
+            sums[resource.name] += _milli(resource.scalar.value)
     return Amounts(**sums)
 
 
@@ -162,6 +163,11 @@ def text(value: str | bytes) -> str:
     """A string of the wire. Mesos does not check that it is UTF-8, and protobuf then gives bytes:
     one task's odd message must not end the stream again and again."""
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
+
+
+def _milli(value: float) -> int:
+    """Mesos leaves open what NaN and infinity mean as an amount: nothing, to us."""
+    return to_milli(value) if math.isfinite(value) else 0
 
 
 def _attribute_text(attribute: wire.Attribute) -> str:
