@@ -25,14 +25,13 @@ class RunningSession:
         self.framework_id: FrameworkId | None = None
         self.on_event: Callable[[Event], None] = lambda _: None
         self._wanted = wanted
+        self._tries = 0
         self._changed = asyncio.Event()
         self._waited_for = 0
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(
-            self.session.run(
-                self._take, framework_id=lambda: self.framework_id, wanted=lambda: self._wanted
-            )
+            self.session.run(self._take, framework_id=self._begin_try, wanted=lambda: self._wanted)
         )
         # Its first turn, so that calls are taken.
         await asyncio.sleep(0)
@@ -82,6 +81,13 @@ class RunningSession:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def tried(self, times: int) -> None:
+        """Waits until the session has begun so many tries."""
+        async with asyncio.timeout(DEADLINE_S):
+            while self._tries < times:
+                self._changed.clear()
+                await self._changed.wait()
+
     async def failure(self) -> BaseException:
         """What `run` raised; it has to, soon."""
         await asyncio.wait([self.task], timeout=DEADLINE_S)
@@ -89,6 +95,11 @@ class RunningSession:
         error = self.task.exception()
         assert error is not None
         return error
+
+    def _begin_try(self) -> FrameworkId | None:
+        self._tries += 1
+        self._changed.set()
+        return self.framework_id
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Subscribed):

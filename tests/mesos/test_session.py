@@ -7,8 +7,10 @@ that cannot help.
 
 import asyncio
 import base64
+import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 
@@ -40,6 +42,7 @@ from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.session import MasterSession, SessionLimits, SessionSettings
 from scheduler.mesos.stream import StreamLimits
 from tests.mesos import fake_master
+from tests.mesos.certificates import make_certificate
 from tests.mesos.fake_master import ACCEPTED, Call, FakeMaster, answer, error, subscribed
 from tests.mesos.running import RunningSession
 
@@ -537,6 +540,33 @@ async def test_calls_beyond_every_bound_end_the_session(master: FakeMaster) -> N
         assert CallOutcome.SENT not in {event.outcome for event in ended}
         await running.next(Disconnected)
         await running.next(Subscribed)
+
+
+# --- TLS -----------------------------------------------------------------------------------------
+
+
+async def test_stream_and_calls_go_over_tls_with_a_client_certificate(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path, fake_master.HOST)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=pair.certificate)
+    server.load_cert_chain(pair.certificate, pair.key)
+    server.verify_mode = ssl.CERT_REQUIRED
+    tls = Tls(ca_file=pair.certificate, certificate_file=pair.certificate, key_file=pair.key)
+    async with FakeMaster(server) as master, a_session(master, tls=tls) as running:
+        assert (await running.next(Subscribed)).master_url == master.url
+        running.send(*declines(1))
+        (ended,) = await running.outcomes([1])
+        assert ended.outcome is CallOutcome.SENT
+        assert master.url.startswith("https://")
+
+
+async def test_a_master_whose_certificate_is_not_trusted_is_told_nothing(tmp_path: Path) -> None:
+    pair = make_certificate(tmp_path, fake_master.HOST)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(pair.certificate, pair.key)
+    async with FakeMaster(server) as master, a_session(master, tls=Tls()) as running:
+        await running.tried(3)
+        assert running.events == []
+        assert master.requests == []
 
 
 # --- the rest ------------------------------------------------------------------------------------
