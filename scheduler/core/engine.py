@@ -286,7 +286,7 @@ class Engine:
             case Due.RECONCILE, _:
                 self._reconcile_again()
             case Due.REVIVE, _:
-                self._offers.revive_due()
+                pass  # the offer policy, which every step ends with, looks for itself
             case Due.FORGET_JOB, str(job):
                 self._endings.forget(JobId(job))
             case Due.KILL_UNKNOWN, str(task):

@@ -29,8 +29,9 @@ class Offers:
         self._told: Wanted | None = None
         self._hidden_until: dict[Role, float] = {}
         self._revive: set[Role] = set()
-        self._revived_at: float | None = None
-        self._revive_watch_set = False
+        self._revive_at: float | None = None
+        self._revives_left = float(desk.policy.offers.revive_burst)
+        self._revives_counted_at = 0.0
         self._arming: CallId | None = None
 
     # --- the connection --------------------------------------------------------------------------
@@ -54,8 +55,7 @@ class Offers:
         fast failover keeps them), so waiting work revives."""
         self.rows.clear()
         self._hidden_until.clear()
-        self._revived_at = None
-        self._revive = set()
+        self._revive_at = None
         told = self._told.suppressed if self._told is not None else self._desk.policy.roles
         self.suppressed = frozenset(told)
         self._revive = {role for role in self._desk.policy.roles if self._wants(role)}
@@ -147,27 +147,35 @@ class Offers:
             step.call(Decline(step.call_id(), tuple(offer_ids), self.refuse_s(role)))
 
     def _revive_when_due(self) -> None:
-        """REVIVE drops every filter and starts an allocation over all agents: coalesce, and wait
-        between two."""
+        """REVIVE drops every filter and starts an allocation over all agents: gather what comes
+        together, and let tokens that grow back slowly pay for each."""
         if not self._revive:
+            self._revive_at = None
             return
         desk = self._desk
-        mono, interval_s = desk.now.mono, desk.policy.offers.revive_interval_s
-        if self._revived_at is not None and mono < self._revived_at + interval_s:
-            if not self._revive_watch_set:
-                self._revive_watch_set = True
-                desk.deadlines.add(self._revived_at + interval_s, Due.REVIVE)
+        if self._revive_at is None:
+            self._revive_at = desk.now.mono + self._revive_pause_s()
+            desk.deadlines.add(self._revive_at, Due.REVIVE)
+        if desk.now.mono < self._revive_at:
             return
         roles = tuple(role for role in desk.policy.roles if role in self._revive)
         self._revive.clear()
-        self._revived_at = mono
+        self._revive_at = None
+        self._revives_left -= 1.0
         self.suppressed -= frozenset(roles)
         for role in roles:
             self._hidden_until.pop(role, None)
         desk.step.call(Revive(desk.step.call_id(), roles))
 
-    def revive_due(self) -> None:
-        self._revive_watch_set = False
+    def _revive_pause_s(self) -> float:
+        policy, mono = self._desk.policy.offers, self._desk.now.mono
+        if policy.revive_interval_s <= 0.0:
+            return policy.revive_gather_s
+        grown = (mono - self._revives_counted_at) / policy.revive_interval_s
+        self._revives_left = min(self._revives_left + grown, float(policy.revive_burst))
+        self._revives_counted_at = mono
+        missing_s = (1.0 - self._revives_left) * policy.revive_interval_s
+        return max(policy.revive_gather_s, missing_s)
 
     def _update_gpus(self) -> None:
         """GPU_RESOURCES is asked for only while a job wants gpus: with it, scarce agents are

@@ -15,6 +15,11 @@ class OfferPolicy(msgspec.Struct, frozen=True):
     refuse_s_no_fit: float = 120.0
     refuse_jitter: float = 0.2
     revive_interval_s: float = 5.0
+    revive_burst: int = 2
+    """A REVIVE out of the blue need not wait; a second, right after it, neither. Then one an
+    interval."""
+    revive_gather_s: float = 0.1
+    """Work seldom comes alone: what else is submitted within this time shares the REVIVE."""
     suppress_after_backoff_s: float = 60.0
     """Work that is due later than this does not keep a role's offers coming."""
 
