@@ -167,7 +167,7 @@ class EmulatedCluster:
     async def _serve(self, listening: socket.socket, routes: list[web.AbstractRouteDef]) -> None:
         application = web.Application(client_max_size=REQUEST_BYTES_MAX)
         application.add_routes(routes)
-        application.on_response_prepare.append(_without_server_header)
+        application.on_response_prepare.append(_as_mesos_answers)
         # A lost connection must cancel its handler: that is how a stream's end is noticed.
         server = web.AppRunner(
             application,
@@ -192,8 +192,12 @@ def _listen(host: str, port: int) -> socket.socket:
     return listening
 
 
-async def _without_server_header(_: web.Request, response: web.StreamResponse) -> None:
+async def _as_mesos_answers(request: web.Request, response: web.StreamResponse) -> None:
+    """No `Server` header; bodies of 1024 bytes and more in gzip where that is allowed."""
     response.headers.popall("Server", None)
+    large = isinstance(response, web.Response) and (response.content_length or 0) >= 1024
+    if large and "gzip" in request.headers.get("Accept-Encoding", ""):
+        response.enable_compression(web.ContentCoding.gzip)
 
 
 def _simulation(options: EmulatorOptions) -> SimulateOptions:
@@ -225,11 +229,11 @@ def _agent(options: EmulatorOptions, index: int, port: int) -> AgentDescription:
     if options.zones:
         texts["zone"] = f"z{index % options.zones}"
     return AgentDescription(
-        # Of real tasks' agents the name must lead to where they are reached.
-        hostname=f"agent-{index}" if options.simulate else options.host,
+        # A name of its own, as rules like "hostname unique" need; clients connect to the ip.
+        hostname=f"agent-{index}",
         ip=options.host,
         port=port,
-        total=_resources(options),
+        total=_resources(options, index),
         attributes=tuple(
             Attribute(name=name, type=Value.TEXT, text=Value.Text(value=text))
             for name, text in texts.items()
@@ -237,11 +241,16 @@ def _agent(options: EmulatorOptions, index: int, port: int) -> AgentDescription:
     )
 
 
-def _resources(options: EmulatorOptions) -> Bundle:
+def _resources(options: EmulatorOptions, index: int) -> Bundle:
+    first, last = options.ports
+    if not options.simulate:
+        # Real tasks of all agents share one host: no two agents may offer the same port.
+        each = (last - first + 1) // options.agents
+        first, last = first + index * each, first + (index + 1) * each - 1
     scalars = {
         "cpus": round(options.cpus * 1000),
         "mem": round(options.mem_mb * 1000),
         "disk": round(options.disk_mb * 1000),
         "gpus": options.gpus * 1000,
     }
-    return bundle(scalars, {"ports": (options.ports,)})
+    return bundle(scalars, {"ports": ((first, last),) if first <= last else ()})

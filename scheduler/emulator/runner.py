@@ -34,7 +34,8 @@ class TaskLaunch:
 
     `agent_id`, `framework_id`, `executor_id` and `container_id` are path components of the sandbox:
     `<work_dir>/slaves/<agent_id>/frameworks/<framework_id>/executors/<executor_id>/runs/
-    <container_id>`. For a command task `executor_id` is the task id. `user` is the Unix user that
+    <container_id>`. For a command task `executor_id` is the task id. `endpoint` is the agent's
+    `ip:port`. `user` is the Unix user that
     the command asks for; a runner without the right to change user runs it as its own.
     """
 
@@ -42,6 +43,7 @@ class TaskLaunch:
     framework: FrameworkInfo
     agent_id: str
     hostname: str
+    endpoint: str
     framework_id: str
     executor_id: str
     container_id: str

@@ -114,16 +114,7 @@ class Agent:
         container.container_id.value = str(self._uuid())
         address = container.network_infos.add().ip_addresses.add()
         address.ip_address = self.description.ip
-        launch = TaskLaunch(
-            task=task,
-            framework=framework,
-            agent_id=self.agent_id,
-            hostname=self.description.hostname,
-            framework_id=key[0],
-            executor_id=task.executor.executor_id.value or key[1],
-            container_id=container.container_id.value,
-            user=user,
-        )
+        launch = self._launch_of(framework, task, user, container.container_id.value)
         staging = mesos.TASK_STAGING
         self.tasks[key] = AgentTask(launch, role, amounts, staging, container)
         self._judge.launched(key[0], self.agent_id, key[1])
@@ -152,7 +143,7 @@ class Agent:
         key = framework.id.value, task.task_id.value
         if key in self.tasks:
             return
-        launch = TaskLaunch(task, framework, self.agent_id, "", *key[:1], key[1], "", "")
+        launch = self._launch_of(framework, task, "", "")
         lost = AgentTask(launch, "", amounts, state, ContainerStatus())
         self.tasks[key] = lost
         status = self._status(lost, state, TaskStatus.SOURCE_AGENT)
@@ -227,6 +218,21 @@ class Agent:
         task.retry_s = min(task.retry_s * 2 or self._update_retry_s, UPDATE_RETRY_S_MAX)
         task.retry = self._timeline.after(task.retry_s, lambda: self._forward(task))
         self._uplink.status_update(self, task.launch.framework_id, task.sent, task.latest)
+
+    def _launch_of(
+        self, framework: FrameworkInfo, task: TaskInfo, user: str, container_id: str
+    ) -> TaskLaunch:
+        return TaskLaunch(
+            task=task,
+            framework=framework,
+            agent_id=self.agent_id,
+            hostname=self.description.hostname,
+            endpoint=f"{self.description.ip}:{self.description.port}",
+            framework_id=framework.id.value,
+            executor_id=task.executor.executor_id.value or task.task_id.value,
+            container_id=container_id,
+            user=user,
+        )
 
     def _stop_retry(self, task: AgentTask) -> None:
         task.retry_s = 0.0

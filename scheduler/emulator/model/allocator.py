@@ -136,9 +136,12 @@ class _Shares:
 
     def __init__(self, tables: Tables, candidates: list[Candidate]) -> None:
         self._candidates = candidates
-        self._totals = scalars_of(agent.total for agent in tables.agents.values())
         self._by_role: dict[str, Counter[str]] = {}
         self._offers_by_role: Counter[str] = Counter()
+        self._totals: Counter[str] = Counter()
+        if len(candidates) == 1:
+            return  # nothing to compare: the common case costs nothing
+        self._totals = scalars_of(agent.total for agent in tables.agents.values())
         for framework in tables.frameworks.values():
             for role, held in framework.allocated.items():
                 self._by_role.setdefault(role, Counter()).update(held)
