@@ -21,6 +21,8 @@ REPEATS_MAX: Final = 3
 _ATTRIBUTE: Final = re.compile(ATTRIBUTE_PATTERN)
 _REPEAT: Final = re.compile(r"[*+?]|\{\d*,?\d*\}")
 _EXACT: Final = re.compile(r"\{\d+\}")
+_TWO_MEANINGS: Final = re.compile(r"\[|--|&&|~~|\|\|")
+_ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
 _CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
@@ -66,11 +68,25 @@ def check_expression(expression: str) -> None:
         raise Wrong(
             f"the expression has {len(expression)} characters (at most {EXPRESSION_CHARS_MAX})"
         )
+    _check_classes(expression)
     try:
         re.compile(expression)
     except (re.error, OverflowError, RecursionError) as error:
         raise Wrong(f"{quoted(expression)} is not a regular expression: {error}") from error
     _check_repeats(expression)
+
+
+def _check_classes(expression: str) -> None:
+    """Signs in a character class that later Pythons may read as operators on sets."""
+    position = 0
+    while position < len(expression):
+        found = _CLASS.match(expression, position)
+        if found is None:
+            position += 2 if expression[position] == "\\" else 1
+            continue
+        if _TWO_MEANINGS.search(_ESCAPED.sub("", found.group()[1:-1])):
+            raise Wrong(f"{quoted(expression)} has a class that reads in two ways (put \\ before)")
+        position = found.end()
 
 
 def _check_repeats(expression: str) -> None:

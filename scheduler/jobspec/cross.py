@@ -18,6 +18,7 @@ def cross_findings(job: Mapping[str, object]) -> list[Finding]:
         *_keys_of_other_kinds(job),
         *_nothing_to_run(job),
         *_ports_twice(job),
+        *_variables_of_ours(job),
         *_probe(job),
         *_backoff(job),
     ]
@@ -54,6 +55,17 @@ def _ports_twice(job: Mapping[str, object]) -> Iterator[Finding]:
                 text = f"{what} {quoted(value)} is given twice, first in ports[{seen[value]}]"
                 yield Finding(("ports", index, key), text)
             seen.setdefault(value, index)
+
+
+def _variables_of_ours(job: Mapping[str, object]) -> Iterator[Finding]:
+    """A task is told its own place in variables; a job's of the same name would not reach it."""
+    ports = _list(job, "ports")
+    ours = {"INSTANCE", "PORTS", "OFFERD_JOB", "OFFERD_TASK_ID"}
+    ours |= {f"PORT{index}" for index in range(len(ports))}
+    ours |= {f"PORT_{_name_of(port).upper().replace('-', '_')}" for port in ports}
+    for name in _mapping(job, "env"):
+        if name in ours:
+            yield Finding(("env", name), "is set for each task by offerd (another name)", At.KEY)
 
 
 def _probe(job: Mapping[str, object]) -> Iterator[Finding]:

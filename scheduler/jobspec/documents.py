@@ -67,7 +67,7 @@ def load_paths(paths: Iterable[str | Path], defaults: JobDefaults) -> JobsParsed
 
 
 def from_document(obj: object, defaults: JobDefaults) -> JobSpec | tuple[Problem, ...]:
-    """The job of an API body, or its problems: their `file` is `job`, and they have no lines."""
+    """The job of an API body, or its problems: their `file` is `body`, and they have no lines."""
     spec, findings = _spec(obj, {}, defaults, [])
     return tuple(placed("body", NO_LINES, findings)) if spec is None else spec
 
@@ -168,9 +168,8 @@ def _read(name: str, problems: list[Problem]) -> str | None:
         else:
             with Path(name).open("rb") as file:
                 data = file.read(FILE_BYTES_MAX + 1)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        problems.append(Problem(name, 0, "", f"cannot be read: {reason}"))
+    except OSError as error:
+        problems.append(Problem(name, 0, "", f"cannot be read: {error.strerror}"))
         return None
     if len(data) > FILE_BYTES_MAX:
         problems.append(Problem(name, 0, "", f"is too large (at most {FILE_BYTES_MAX} bytes)"))

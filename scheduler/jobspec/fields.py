@@ -54,7 +54,8 @@ def whole(least: int, most: int) -> Checked:
 
 
 def choice(*choices: str, later: tuple[str, ...] = ()) -> Checked:
-    return Checked(partial(parse_choice, choices=choices, later=later), {"enum": list(choices)})
+    words = tuple(map(str, choices))
+    return Checked(partial(parse_choice, choices=words, later=later), {"enum": list(words)})
 
 
 JobName = Annotated[

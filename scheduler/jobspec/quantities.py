@@ -23,10 +23,10 @@ _DURATION: Final = re.compile(DURATION_PATTERN[:-1] + r"\Z")
 _UNITS_MS: Final = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
 SIZE_FORMS: Final = "512KiB, 256MiB, 1.5GiB, 1TiB, or KB, MB, GB, TB"
-SIZE_PATTERN: Final = r"^[0-9]{1,9}(\.[0-9]{1,3})?[KMGT]i?B$"
+SIZE_PATTERN: Final = r"^[0-9]{1,10}(\.[0-9]{1,3})?[KMGT]i?B$"
 SIZE_MIB_MAX: Final = 1024 * 1024 * 1024
 """A pebibyte, which keeps sums of thousandths far from 64 bits."""
-_SIZE: Final = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([KMGT]i?B)")
+_SIZE: Final = re.compile(r"([0-9]{1,10}(?:\.[0-9]{1,3})?)([KMGT]i?B)")
 _MIB: Final = 1024 * 1024
 _SIZE_BYTES: Final = {
     "KiB": 1024,
@@ -70,9 +70,9 @@ def duration_text(seconds: float) -> str:
 
 def parse_size(value: object, *, least_milli: int = 0) -> int:
     """Thousandths of a MiB, the nearest where a decimal unit does not divide evenly."""
-    if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
-        value = "0MiB"
-    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    is_zero = isinstance(value, int | float) and not isinstance(value, bool) and value == 0
+    text = "0MiB" if is_zero else value
+    match = _SIZE.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise Wrong(f"{quoted(value)} is not a size ({SIZE_FORMS})")
     number, unit = match.groups()

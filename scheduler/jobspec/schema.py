@@ -9,7 +9,7 @@ core has are taken from there. Neighbours: `documents` turns a body into a core 
 from functools import partial
 from typing import Annotated, ClassVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from scheduler.core.model.job import (
     INSTANCES_MAX,
@@ -151,6 +151,10 @@ class TcpProbeBody(Body):
 
 
 class HealthBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"oneOf": [{"required": [probe]} for probe in ("http", "tcp", "command")]}
+    )
+
     http: HttpProbeBody | None = Field(default=None, description="healthy when it answers a GET")
     tcp: TcpProbeBody | None = Field(default=None, description="healthy when it takes a connection")
     command: Text | None = Field(
@@ -245,9 +249,28 @@ class UpdateBody(Body):
     )
 
 
+_NO_POLICY: dict[str, JsonValue] = {"policy": False, "attempts": False}
+
+
+def _when_kind(kind: str, properties: dict[str, JsonValue]) -> JsonValue:
+    return {
+        "if": {"properties": {"kind": {"const": kind}}},
+        "then": {"properties": properties},
+    }
+
+
 class JobBody(Body):
     """A job: one YAML document."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "anyOf": [{"required": ["command"]}, {"required": ["container"]}],
+            "allOf": [
+                _when_kind("service", {"retries": False, "max_runtime": False}),
+                _when_kind("batch", {"update": False, "restart": {"properties": _NO_POLICY}}),
+            ],
+        }
+    )
     later: ClassVar[frozenset[str]] = frozenset(
         {
             *("limits", "volumes", "networks", "affinities", "spread", "pod"),
