@@ -81,6 +81,8 @@ def _check_classes(expression: str) -> None:
     position = 0
     while position < len(expression):
         found = _CLASS.match(expression, position)
+        if found is None and expression[position] == "[":
+            raise Wrong(f"{quoted(expression)} is not a regular expression: a class does not end")
         if found is None:
             position += 2 if expression[position] == "\\" else 1
             continue
