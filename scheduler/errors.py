@@ -17,6 +17,9 @@
     │   ├── StoreLocked       another daemon holds the store
     │   └── TermEnded         a newer term has begun; this one may not write
     ├── ElectionError         leadership
+    ├── SandboxError          a task's output
+    │   ├── SandboxFileMissing the agent answers, and has no such file (any more)
+    │   └── AgentSilent       no useful answer from the agent
     └── InvariantBroken       a bug of ours; the term ends
 
 What a user did wrong in a request is not an exception but an answer (core.events.Answer).
@@ -92,6 +95,18 @@ class TermEnded(StoreError):
 
 class ElectionError(OfferdError):
     exit_code = 23
+
+
+class SandboxError(OfferdError):
+    pass
+
+
+class SandboxFileMissing(SandboxError):
+    pass
+
+
+class AgentSilent(SandboxError):
+    pass
 
 
 class InvariantBroken(OfferdError):

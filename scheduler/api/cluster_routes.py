@@ -1,0 +1,72 @@
+"""`/v1/agents`, `/v1/unknown_tasks`, `/v1/status`, `/healthz`, `/readyz`: reads of the whole.
+
+`/v1/status` is answered by a daemon that does not lead, too: it says just that.
+"""
+
+from aiohttp import web
+
+from scheduler.api.problems import unavailable
+from scheduler.api.requests import Query, leading_views
+from scheduler.api.views_json import agents_answer, fields_of, json_answer, page_answer
+from scheduler.core.views import StatusView
+from scheduler.runtime.protocols import Front
+
+NOTHING_KNOWN = StatusView(
+    framework_id="",
+    master="",
+    connected=False,
+    connected_since=None,
+    reconciling=False,
+    jobs=0,
+    tasks={},
+    waiting=0,
+    suppressed=(),
+    roles=(),
+    unknown_tasks=0,
+    store_refusing="",
+    agents_hidden="",
+)
+
+
+class ClusterRoutes:
+    """Handlers over one front."""
+
+    def __init__(self, front: Front) -> None:
+        self._front = front
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.get("/v1/agents", self.list_agents, allow_head=False),
+            web.get("/v1/unknown_tasks", self.list_unknown_tasks, allow_head=False),
+            web.get("/v1/status", self.status, allow_head=False),
+            web.get("/healthz", self.healthy),
+            web.get("/readyz", self.ready),
+        ]
+
+    async def list_agents(self, request: web.Request) -> web.Response:
+        after, limit = Query(request, ("after", "limit")).paging()
+        return agents_answer(leading_views(self._front).agents(after, limit))
+
+    async def list_unknown_tasks(self, request: web.Request) -> web.Response:
+        """All of them in one page: each is a rare thing that somebody should look at."""
+        Query(request)
+        return page_answer(leading_views(self._front).unknown_tasks(), None)
+
+    async def status(self, request: web.Request) -> web.Response:
+        Query(request)
+        leading = self._front.leading
+        view = self._front.views.status() if leading else NOTHING_KNOWN
+        own = {
+            "instance": self._front.instance,
+            "leading": leading,
+            "leader": self._front.instance if leading else "",
+        }
+        return json_answer(own | fields_of(view))
+
+    async def healthy(self, _request: web.Request) -> web.Response:
+        return json_answer({"status": "alive"})
+
+    async def ready(self, _request: web.Request) -> web.Response:
+        if not self._front.leading:
+            raise unavailable("does not lead")
+        return json_answer({"status": "ready"})

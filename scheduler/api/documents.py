@@ -1,0 +1,92 @@
+"""Bodies that are jobs: JSON or YAML in the vocabulary of job files, and jobs back as documents.
+
+What is right and wrong in a job is `scheduler.jobspec`'s to say; this turns its problems into an
+HTTP answer. Neighbours: `requests` (reads the body), `job_routes` (applies the job).
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, Final, Never
+
+from aiohttp import web
+
+from scheduler.api.problems import Problem, bad_request
+from scheduler.api.requests import JSON_TYPES, read_body
+from scheduler.core.model.job import JobSpec
+from scheduler.jobspec import JobDefaults, from_document, parse_jobs
+from scheduler.jobspec import Problem as JobProblem
+from scheduler.jobspec.problems import Wrong
+from scheduler.jobspec.quantities import parse_duration
+
+YAML_TYPES: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
+BODY: Final = "body"
+"""How problems call the text of a request."""
+
+
+async def read_job(request: web.Request, defaults: JobDefaults) -> JobSpec:
+    """The one job of the body; 400 with all its problems otherwise."""
+    body = await read_body(request, JSON_TYPES | YAML_TYPES)
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise bad_request("the body is not UTF-8") from error
+    if request.content_type in YAML_TYPES:
+        return _job_of_yaml(text, defaults)
+    return _job_of_json(text, defaults)
+
+
+def _job_of_yaml(text: str, defaults: JobDefaults) -> JobSpec:
+    parsed = parse_jobs(text, BODY, defaults)
+    if parsed.problems:
+        raise _bad_job(parsed.problems)
+    if len(parsed.jobs) != 1:
+        raise bad_request(f"the body holds {len(parsed.jobs)} jobs; send one a request")
+    return parsed.jobs[0]
+
+
+def _job_of_json(text: str, defaults: JobDefaults) -> JobSpec:
+    try:
+        document = json.loads(text, object_pairs_hook=_once_each, parse_constant=_no_constant)
+    except RecursionError as error:
+        raise bad_request("the body is nested too deeply") from error
+    except ValueError as error:
+        raise bad_request(f"the body is not JSON: {error}") from error
+    job = from_document(document, defaults)
+    if isinstance(job, tuple):
+        raise _bad_job(job)
+    return job
+
+
+def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a key that is given twice, one value would be lost without a word."""
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {json.dumps(twice[:60])} is given twice")
+    return document
+
+
+def _no_constant(name: str) -> Never:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _bad_job(problems: Iterable[JobProblem]) -> Problem:
+    errors = [_error_of(problem) for problem in problems]
+    count = "1 problem" if len(errors) == 1 else f"{len(errors)} problems"
+    return Problem(400, f"the job has {count}", errors=errors)
+
+
+def _error_of(problem: JobProblem) -> dict[str, str | int]:
+    error: dict[str, str | int] = {"path": problem.path, "message": problem.text}
+    if problem.line:
+        error["line"] = problem.line
+    return error
+
+
+def seconds_of(name: str, text: str) -> float:
+    """A duration in a body; 400 for what is none."""
+    try:
+        return parse_duration(text)
+    except Wrong as error:
+        raise bad_request(f"{name}: {error}") from error

@@ -1,0 +1,141 @@
+"""What every request passes, whatever its route: errors in one shape, access, limits.
+
+No middleware knows a route but the two that ask for health. Neighbours: `app` orders them,
+`problems` is what they answer.
+"""
+
+import hmac
+import http
+import ipaddress
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+from scheduler.api.problems import Problem, too_many
+
+OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+IN_FLIGHT_MAX: Final = 256
+_READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+_LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
+
+log = structlog.get_logger("api")
+
+
+@web.middleware
+async def errors_are_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The outermost: whatever goes wrong leaves as problem details."""
+    began = time.monotonic()
+    status = 500
+    try:
+        response = await handler(request)
+        status = response.status
+        return response
+    except web.HTTPException as refused:
+        status = refused.status
+        raise _as_problem(request, refused) from refused
+    except Exception as error:
+        log.exception("api.request_broke", method=request.method, path=request.path)
+        raise Problem(500, "offerd could not answer; its log says why") from error
+    finally:
+        log.debug(
+            "api.request",
+            method=request.method,
+            path=request.path,
+            status=status,
+            duration_ms=round((time.monotonic() - began) * 1000, 1),
+        )
+
+
+async def add_safe_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """For browsers: what tasks and jobs wrote is data, and belongs into no cache."""
+    response.headers["X-Content-Type-Options"] = "nosniff"
+    response.headers["Cache-Control"] = "no-store"
+
+
+def _as_problem(request: web.Request, refused: web.HTTPException) -> Problem:
+    match refused:
+        case Problem():
+            return refused
+        case web.HTTPNotFound():
+            return Problem(404, f"there is nothing at {request.path}")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(refused.allowed_methods))
+            detail = f"{refused.method} is not possible here (allowed: {allowed})"
+            return Problem(405, detail, headers={"Allow": allowed})
+        case web.HTTPRequestEntityTooLarge():
+            return Problem(413, "the body is too large (at most 1 MiB)")
+        case _:
+            return Problem(refused.status, refused.reason)
+
+
+def access(token: str | None) -> Middleware:
+    """With a token: nothing without it, but for health. Without one: only this machine's own
+    names, so that a foreign name that resolves to loopback (DNS rebinding) reaches nothing."""
+    expected = None if token is None else token.encode()
+
+    @web.middleware
+    async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in OPEN_PATHS:
+            _refuse_foreign_pages(request)
+            if expected is not None:
+                _require_token(request, expected)
+            else:
+                _require_own_name(request)
+        return await handler(request)
+
+    return check
+
+
+def _require_token(request: web.Request, expected: bytes) -> None:
+    scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+    given_bytes = given.strip().encode("utf-8", "surrogateescape")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(given_bytes, expected):
+        raise Problem(
+            http.HTTPStatus.UNAUTHORIZED,
+            "a bearer token is required (Authorization: Bearer …), and it must be the right one",
+            headers={"WWW-Authenticate": 'Bearer realm="offerd"'},
+        )
+
+
+def _require_own_name(request: web.Request) -> None:
+    name = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
+    if name in _LOCAL_NAMES:
+        return
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        detail = "without a token offerd answers only to localhost and to IP addresses"
+        raise Problem(http.HTTPStatus.MISDIRECTED_REQUEST, detail) from None
+
+
+def _refuse_foreign_pages(request: web.Request) -> None:
+    """A browser says where a changing request comes from; another site's is not carried out."""
+    if request.method in _READING:
+        return
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host", ""):
+        raise Problem(403, "requests from pages of another site are not carried out")
+
+
+def bounded_in_flight(most: int = IN_FLIGHT_MAX) -> Middleware:
+    """Overload is said at once (429) instead of queueing without end."""
+    in_flight = 0
+
+    @web.middleware
+    async def bound(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal in_flight
+        if request.path in OPEN_PATHS:
+            return await handler(request)
+        if in_flight >= most:
+            raise too_many(f"{most} requests are being answered already; try again")
+        in_flight += 1
+        try:
+            return await handler(request)
+        finally:
+            in_flight -= 1
+
+    return bound

@@ -1,0 +1,85 @@
+"""Listens for REST requests, and stops in bounded time.
+
+Neighbours: `app` (what is served), `runtime.daemon` (starts and stops it).
+"""
+
+import ssl
+
+import aiohttp
+from aiohttp import web
+
+from scheduler.api.agent_files import HttpAgentFiles
+from scheduler.api.app import make_app
+from scheduler.jobspec import JobDefaults
+from scheduler.runtime.protocols import Front
+
+KEEPALIVE_S = 75.0
+SHUTDOWN_S = 3.0
+"""What running requests get when the daemon stops; SIGTERM must end it within ten seconds."""
+AGENT_CONNECTIONS_MAX = 64
+
+
+class ApiServer:
+    """One listening socket. `start` once, `stop` once; `stop` ends within about `SHUTDOWN_S`."""
+
+    def __init__(
+        self,
+        front: Front,
+        *,
+        defaults: JobDefaults,
+        host: str,
+        port: int,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._front = front
+        self._defaults = defaults
+        self._host = host
+        self._port = port
+        self._token = token
+        self._tls = tls
+        self._runner: web.AppRunner | None = None
+        self._agents: aiohttp.ClientSession | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on, also where 0 was asked for; only after `start`."""
+        assert self._runner is not None
+        port: int = self._runner.addresses[0][1]
+        return port
+
+    async def start(self) -> None:
+        """Listens. Raises OSError where the address cannot be had."""
+        self._agents = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=AGENT_CONNECTIONS_MAX),
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        app = make_app(
+            self._front,
+            defaults=self._defaults,
+            token=self._token,
+            agent_files=HttpAgentFiles(self._agents),
+        )
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
+            shutdown_timeout=SHUTDOWN_S,
+            handle_signals=False,
+        )
+        try:
+            await self._runner.setup()
+            site = web.TCPSite(self._runner, self._host, self._port, ssl_context=self._tls)
+            await site.start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Takes no new request, gives the running ones their time, then closes everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._agents is not None:
+            await self._agents.close()
+            self._agents = None

@@ -1,0 +1,83 @@
+"""`offerd agents`, `status`."""
+
+from typing import Final
+
+import click
+
+from scheduler.cli.client import Client, Fields
+from scheduler.cli.options import output_option, server_options
+from scheduler.cli.output import (
+    EMPTY,
+    Column,
+    field,
+    moment,
+    plain,
+    print_fields,
+    print_items,
+)
+
+
+def used_of(name: str) -> Column:
+    """Used of total, of one resource."""
+    return Column(name.upper(), lambda agent: _used(agent, name))
+
+
+def _used(agent: Fields, name: str) -> str:
+    total, used = agent["total"], agent["used"]
+    if total is None:
+        return EMPTY
+    return f"{plain(used[name]) if used else '?'}/{plain(total[name])}"
+
+
+COLUMNS: Final = (
+    field("AGENT", "id"),
+    field("HOST", "hostname"),
+    field("ACTIVE", "active"),
+    field("TASKS", "tasks"),
+    used_of("cpus"),
+    used_of("mem"),
+    Column("DISK", lambda agent: _used(agent, "disk"), wide=True),
+    Column("GPUS", lambda agent: _used(agent, "gpus"), wide=True),
+    field("REGION", "region", wide=True),
+    field("ZONE", "zone", wide=True),
+    field("URL", "url", wide=True),
+    field("ATTRIBUTES", "attributes"),
+)
+
+
+@click.command()
+@server_options
+@output_option
+def agents(client: Client, form: str) -> None:
+    """List the cluster's agents."""
+    print_items(form, client.pages("agents"), COLUMNS)
+
+
+@click.command()
+@server_options
+@output_option
+def status(client: Client, form: str) -> None:
+    """Show how the daemon and its connection to the cluster are."""
+    data = client.get("status")
+    master = plain(data["master"])
+    connection = moment(data["connected_since"]) if data["connected"] else "no"
+    rows = [
+        ("instance", plain(data["instance"])),
+        ("leading", plain(data["leading"])),
+        ("leader", plain(data["leader"])),
+        ("framework", plain(data["framework_id"])),
+        ("master", master),
+        ("connected", connection),
+        ("reconciling", plain(data["reconciling"])),
+        ("roles", plain(data["roles"])),
+        ("jobs", str(data["jobs"])),
+        ("tasks", plain(data["tasks"])),
+        ("waiting", str(data["waiting"])),
+        ("unknown tasks", str(data["unknown_tasks"])),
+    ]
+    rows += [
+        (title, plain(data[name]))
+        for title, name in (("store refuses", "store_refusing"), ("agents hidden", "agents_hidden"))
+        if data[name]
+    ]
+    print_fields(form, data, rows)

@@ -1,0 +1,91 @@
+"""The `offerd` command: a table of subcommands, each imported only when it is asked for.
+
+`--help` and completion import command modules, which are light; what they need to run (a YAML
+reader, the daemon) they import when they run.
+"""
+
+import importlib
+from pathlib import Path
+from typing import Final
+
+import click
+
+from scheduler.cli.options import FORMS, SERVER_DEFAULT
+
+COMMANDS: Final = {
+    "validate": "scheduler.cli.job_files:validate",
+    "apply": "scheduler.cli.job_files:apply",
+    "schema": "scheduler.cli.job_files:schema",
+    "jobs": "scheduler.cli.jobs:jobs",
+    "job": "scheduler.cli.jobs:job",
+    "scale": "scheduler.cli.jobs:scale",
+    "stop": "scheduler.cli.jobs:stop",
+    "delete": "scheduler.cli.jobs:delete",
+    "tasks": "scheduler.cli.tasks:tasks",
+    "task": "scheduler.cli.tasks:task",
+    "kill": "scheduler.cli.tasks:kill",
+    "logs": "scheduler.cli.logs:logs",
+    "agents": "scheduler.cli.cluster:agents",
+    "status": "scheduler.cli.cluster:status",
+    "run": "scheduler.cli.processes:run",
+    "dev": "scheduler.cli.processes:dev",
+    "emulate": "scheduler.cli.processes:emulate",
+}
+
+
+class LazyGroup(click.Group):
+    """Commands by name, in the order of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        place = COMMANDS.get(cmd_name)
+        if place is None:
+            return None
+        module, _, name = place.partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:
+    if not wanted:
+        return
+    from scheduler import __version__
+
+    click.echo(f"offerd {__version__}")
+    context.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--server",
+    metavar="URL",
+    help=f"The daemon to ask; else OFFERD_SERVER, else {SERVER_DEFAULT}.",
+)
+@click.option(
+    "--token-file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="File that holds the token; else OFFERD_TOKEN.",
+)
+@click.option("-o", "--output", type=click.Choice(FORMS), help="How to print; default: table.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the version.",
+)
+def offerd(server: str | None, token_file: Path | None, output: str | None) -> None:
+    """Run jobs on an Apache Mesos cluster and keep them running."""
+
+
+def main() -> None:
+    """The entry point. Ends with 0 done, 1 request failed, 2 bad usage or bad file."""
+    offerd(prog_name="offerd")
+
+
+if __name__ == "__main__":
+    main()

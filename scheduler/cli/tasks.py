@@ -1,0 +1,84 @@
+"""`offerd tasks`, `task`, `kill`."""
+
+from typing import Final
+
+import click
+
+from scheduler.cli.addresses import find_task
+from scheduler.cli.client import Client, Fields
+from scheduler.cli.options import output_option, server_options
+from scheduler.cli.output import Column, age, clean, field, moment, plain, print_fields, print_items
+
+
+def why(task: Fields) -> str:
+    """What there is to say of a task's state: why it waits, or what its last status said."""
+    return plain(task["waits_for"] or task["message"] or task["reason"])
+
+
+COLUMNS: Final = (
+    field("ID", "id"),
+    field("JOB", "job", wide=True),
+    Column("INSTANCE", lambda task: f"{clean(task['job'])}/{task['instance']}"),
+    field("STATE", "state"),
+    field("HEALTHY", "healthy", wide=True),
+    field("HOST", "hostname"),
+    field("PORTS", "ports"),
+    field("VERSION", "version", wide=True),
+    field("FAILURES", "failures", wide=True),
+    field("AGENT", "agent_id", wide=True),
+    Column("SINCE", lambda task: age(task["since"])),
+    Column("WHY", why),
+)
+
+
+@click.command()
+@click.option("--job", help="Only tasks of this job.")
+@click.option("--state", "states", multiple=True, help="Only tasks in this state; may be repeated.")
+@click.option("--ended", is_flag=True, help="Also attempts that ended.")
+@server_options
+@output_option
+def tasks(job: str | None, states: tuple[str, ...], ended: bool, client: Client, form: str) -> None:
+    """List tasks, and instances that wait for one."""
+    state = ",".join(states) or None
+    found = client.pages("tasks", job=job, state=state, ended=ended or None)
+    print_items(form, found, COLUMNS)
+
+
+@click.command()
+@click.argument("task")
+@server_options
+@output_option
+def task(task: str, client: Client, form: str) -> None:
+    """Show one TASK: an id, the beginning of one, or JOB/INSTANCE."""
+    data = find_task(client, task)
+    rows = [
+        ("task", plain(data["id"])),
+        ("job", plain(data["job"])),
+        ("instance", str(data["instance"])),
+        ("attempt", str(data["attempt"])),
+        ("state", plain(data["state"])),
+        ("healthy", plain(data["healthy"])),
+        ("host", plain(data["hostname"])),
+        ("agent", plain(data["agent_id"])),
+        ("ports", plain(data["ports"])),
+        ("version", plain(data["version"])),
+        ("since", moment(data["since"])),
+        ("launched", moment(data["launched_at"])),
+        ("started", moment(data["started_at"])),
+        ("reason", plain(data["reason"])),
+        ("message", plain(data["message"])),
+        ("wanted end", plain(data["end"])),
+    ]
+    print_fields(form, data, rows)
+
+
+@click.command()
+@click.argument("task")
+@click.option("--grace", help="What it gets to stop, such as 10s; else the job's own.")
+@server_options
+def kill(task: str, grace: str | None, client: Client) -> None:
+    """End one TASK; a service's instance starts anew."""
+    task_id = find_task(client, task)["id"]
+    answer = client.post("tasks", task_id, "kill", body={"grace": grace} if grace else {})
+    detail = f" ({clean(answer['detail'])})" if answer["detail"] else ""
+    click.echo(f"{task_id}: {answer['result']}{detail}")
