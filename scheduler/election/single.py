@@ -151,6 +151,8 @@ class SingleElection:
         """Lets the lock go; the file stays, for its term."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
+            # Not by closing alone: a process that is just being started has a copy for a moment.
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
             os.close(descriptor)
 
 

@@ -36,7 +36,7 @@ async def held_elsewhere(lock: Path) -> AsyncIterator[tuple[Process, int]]:
     finally:
         if process.returncode is None:
             process.kill()
-        await process.wait()
+        await process.communicate()
 
 
 async def term_of(lock: Path) -> int:
@@ -106,12 +106,13 @@ async def test_a_child_process_does_not_keep_the_office(tmp_path: Path) -> None:
     election = SingleElection(tmp_path / "lock")
     await election.campaign()
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", "input()", stdin=PIPE, close_fds=False
+        sys.executable, "-c", "import time; time.sleep(60)", close_fds=False
     )
     await election.resign()
     assert child.returncode is None
     assert await term_of(tmp_path / "lock") == 2
-    await child.communicate(b"\n")
+    child.kill()
+    await child.wait()
 
 
 @pytest.mark.parametrize("replaced", [False, True])

@@ -197,6 +197,28 @@ async def test_a_file_taken_away_ends_the_run_and_nothing_is_done(
     await store.close()
 
 
+async def test_a_store_put_in_its_place_is_not_touched(tmp_path: Path) -> None:
+    """As when a backup is restored under a running daemon."""
+    file, other_file = tmp_path / "offerd.db", tmp_path / "other.db"
+    store, other = SqliteStore(file), SqliteStore(other_file)
+    await store.open()
+    await other.open()
+    async with running(store) as run, running(other) as other_run:
+        run.submit([Put(samples.instance(0))], "before")
+        await run.until_done("before")
+        other_run.submit([Put(samples.job())], "other")
+        await other_run.until_done("other")
+        for suffix in ("", "-wal"):
+            shutil.copyfile(f"{other_file}{suffix}", tmp_path / "copy")
+            os.rename(tmp_path / "copy", f"{file}{suffix}")
+        run.submit([Put(samples.instance(1))], "after")
+        with pytest.raises(StoreUnreadable, match="removed or replaced"):
+            await run.until_done("after")
+    await store.close()
+    await other.close()
+    assert await stored_in(file) == {samples.WEB: samples.job()}
+
+
 async def test_a_link_and_its_file_are_one_store(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "link.db").symlink_to(tmp_path / "data" / "offerd.db")
