@@ -33,18 +33,20 @@ from scheduler.core.model.ids import JobId, Role, TaskId, Uid
 from scheduler.core.model.job import Port, Shell, Template
 from scheduler.core.model.offer import Offer
 from scheduler.core.model.resources import Amounts, CarvedResource, PortRange
-from scheduler.errors import FrameworkRemoved, MasterRefused
-from scheduler.mesos.access import Credential
+from scheduler.errors import FrameworkRemoved, FrameworkTaken, MasterRefused
+from scheduler.mesos.access import Credential, authorization
 from scheduler.mesos.codec import FrameworkSettings
+from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionSettings
 from tests.mesos.running import RunningSession
 from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import RealCluster
-from tests.real_mesos.nodes import FRAMEWORK_CREDENTIAL
+from tests.real_mesos.nodes import FRAMEWORK_CREDENTIAL, OPERATOR_CREDENTIAL
 
 pytestmark = [pytest.mark.real_mesos, pytest.mark.timeout(180)]
 
 FRAMEWORK = Credential(FRAMEWORK_CREDENTIAL.principal, FRAMEWORK_CREDENTIAL.secret)
+OPERATOR = Credential(OPERATOR_CREDENTIAL.principal, OPERATOR_CREDENTIAL.secret)
 WEEK_S = 604_800.0
 ROLE = Role("prod")
 
@@ -57,7 +59,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
     except CannotBuild as error:
         pytest.skip(f"real Mesos cannot be built here: {error.reason}")
     with RealCluster(build, tmp_path_factory.mktemp("cluster")) as cluster:
-        yield cluster.start(agents=1, auth=True)
+        yield cluster.start(agents=1, auth=True, auth_http=True)
 
 
 def a_session(cluster: RealCluster, credential: Credential = FRAMEWORK) -> RunningSession:
@@ -195,6 +197,35 @@ async def test_a_master_that_was_killed_and_is_back_gets_us_with_the_same_id(
         await running.next(OffersMade)
 
 
+async def test_two_schedulers_with_one_id_do_not_fight_for_ever(cluster: RealCluster) -> None:
+    first, second = a_session(cluster), a_session(cluster)
+    async with first:
+        second.framework_id = (await first.next(Subscribed)).framework_id
+        async with second:
+            ends = [first.task, second.task]
+            await asyncio.wait(ends, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+            ended = first if first.task.done() else second
+            assert isinstance(await ended.failure(), FrameworkTaken)
+
+
+async def test_agents_are_listed_with_what_they_have_to_those_who_may_know(
+    cluster: RealCluster,
+) -> None:
+    listed = await OperatorClient(cluster.master_url, credential=OPERATOR).agents()
+    assert listed.agents is not None
+    (seen,) = listed.agents
+    assert seen.active
+    assert seen.agent.hostname == cluster.agent_hostname(0)
+    assert seen.agent.url.startswith(f"http://{cluster.agent_hostname(0)}:")
+    assert dict(seen.agent.attributes)["rack"] == "r0"
+    assert seen.total == Amounts(cpus=4_000, mem=4_096_000, disk=10_000_000)
+
+    wrong = Credential("ops", "guessed")
+    refused = await OperatorClient(cluster.master_url, credential=wrong).agents()
+    assert refused.agents is None
+    assert "401" in refused.refused
+
+
 async def test_a_framework_that_was_torn_down_is_told_what_to_do(cluster: RealCluster) -> None:
     async with a_session(cluster) as running:
         subscribed = await running.next(Subscribed)
@@ -208,6 +239,7 @@ def tear_down(cluster: RealCluster, framework_id: str) -> None:
     """What an operator does: POST /teardown."""
     master = urllib.parse.urlsplit(cluster.master_url)
     connection = http.client.HTTPConnection(master.netloc, timeout=10)
-    connection.request("POST", "/teardown", f"frameworkId={framework_id}")
+    body = f"frameworkId={framework_id}"
+    connection.request("POST", "/teardown", body, authorization(OPERATOR))
     assert connection.getresponse().status == 200
     connection.close()
