@@ -116,11 +116,11 @@ def read_secret(value: object) -> SecretFile:
             data = file.read(SECRET_BYTES_MAX + 1)
         text = data.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except OSError as error:
-        raise Wrong(f"{quoted(str(path))} cannot be read: {error.strerror}") from error
+        raise Wrong(f'"{path}" cannot be read: {error.strerror}') from error
     except UnicodeDecodeError:
-        raise Wrong(f"{quoted(str(path))} is not text") from None
+        raise Wrong(f'"{path}" is not text') from None
     if not text.strip() or not text.isprintable() or len(data) > SECRET_BYTES_MAX:
-        raise Wrong(f"{quoted(str(path))} does not hold one line of text")
+        raise Wrong(f'"{path}" does not hold one line of text')
     return SecretFile(path, text)
 
 
@@ -431,7 +431,8 @@ def _override(
             continue
         path: KeyPath = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
         if name != name.upper() or field_at(Settings, path) is None:
-            text = f"is no setting {unknown(name, variables())}"
+            known = unknown(name.upper(), variables(), otherwise="docs/settings.md lists them")
+            text = f"is no setting {known}"
             problems.append(Problem(name, 0, "", text))
             continue
         value = _variable_value(name, environ[name], problems)

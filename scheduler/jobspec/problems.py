@@ -133,11 +133,11 @@ def kind_of(value: object) -> str:
             return "a mapping"
 
 
-def unknown(word: str, known: Iterable[str]) -> str:
-    """The bracket after an unknown word: the nearest known one, or all of them."""
+def unknown(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
+    """The bracket after an unknown word: the nearest known one, or `otherwise`, or all of them."""
     names = sorted(known)
     near = difflib.get_close_matches(word[:SHOWN_MAX], names, n=1, cutoff=0.7)
-    return f"(did you mean {near[0]}?)" if near else f"({', '.join(names)})"
+    return f"(did you mean {near[0]}?)" if near else f"({otherwise or ', '.join(names)})"
 
 
 NOT_CARRIED_OUT = "is not carried out by this version"

@@ -131,11 +131,12 @@ def _syntax_problem(text: str, error: yaml.YAMLError) -> LineProblem:
     what = getattr(error, "problem", None) or "it cannot be read"
     if mark is None:
         return LineProblem(0, f"is not YAML: {shown(str(what))}")
-    lines = text.splitlines()
-    start = lines[mark.line] if mark.line < len(lines) else ""
+    lines = text.splitlines() or [""]
+    index = min(mark.line, len(lines) - 1)  # the end of the text is a line of its own to the parser
+    start = lines[index]
     if "\t" in start[: len(start) - len(start.lstrip())]:
-        return LineProblem(mark.line + 1, "a tab cannot indent (use spaces)")
-    return LineProblem(mark.line + 1, f"is not YAML: {shown(str(what))}")
+        return LineProblem(index + 1, "a tab cannot indent (use spaces)")
+    return LineProblem(index + 1, f"is not YAML: {shown(str(what))}")
 
 
 # --- events to nodes -----------------------------------------------------------------------------

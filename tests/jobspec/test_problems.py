@@ -255,7 +255,7 @@ def test_what_is_for_a_service_is_refused_in_a_batch(line: str, message: str) ->
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("job: web\nkind: [service", "3: is not YAML: did not find expected ',' or ']'"),
+        ("job: web\nkind: [service", "2: is not YAML: did not find expected ',' or ']'"),
         ("job: web\n\tkind: service", "2: a tab cannot indent (use spaces)"),
         ("job: a: b", "1: is not YAML: mapping values are not allowed in this context"),
         ("job: web\nkind: \x00", "2: holds the character U+0000 (text only)"),
