@@ -11,6 +11,7 @@ from scheduler.mesos.codec_calls import CallCodec
 from scheduler.mesos.codec_events import (
     Decoded,
     EventDecoder,
+    ManyOffers,
     PassedOver,
     StreamError,
     StreamOpened,
@@ -24,6 +25,7 @@ __all__ = [
     "Decoded",
     "EventDecoder",
     "FrameworkSettings",
+    "ManyOffers",
     "PassedOver",
     "StreamError",
     "StreamOpened",

@@ -6,6 +6,7 @@ not use, and those of masters newer than we, are passed over by name (the framew
 unknown event types, enum values and fields). `codec_calls` is the way out.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -26,6 +27,8 @@ from scheduler.mesos.proto import mesos_v1_pb2 as wire
 from scheduler.mesos.proto import scheduler_pb2
 
 MESSAGE_BYTES_MAX: Final = 4096
+# Some milliseconds of decoding; an allocation run may offer ten thousand agents in one event.
+OFFERS_AT_ONCE_MAX: Final = 500
 
 _Event: Final = scheduler_pb2.Event
 _STATES: Final = {wire.TaskState.Value(state.value): state for state in TaskState}
@@ -72,8 +75,22 @@ class UnreadableStatus(msgspec.Struct, frozen=True):
     uuid: bytes
 
 
+class ManyOffers:
+    """OFFERS too large to be decoded in one go: the reader lets others run between its parts."""
+
+    def __init__(self, decoder: "EventDecoder", offers: Sequence[wire.Offer]) -> None:
+        self._decoder = decoder
+        self._offers = offers
+
+    def parts(self) -> Iterator[OffersMade]:
+        """Decodes the next offers with each step; to be taken once."""
+        for begin in range(0, len(self._offers), OFFERS_AT_ONCE_MAX):
+            yield self._decoder.decode_offers(self._offers[begin : begin + OFFERS_AT_ONCE_MAX])
+
+
 Decoded = (
     OffersMade
+    | ManyOffers
     | OfferRescinded
     | StatusUpdated
     | AgentFailed
@@ -101,7 +118,10 @@ class EventDecoder:
             case _Event.UPDATE:
                 return _decode_status(event.update.status)
             case _Event.OFFERS:
-                return OffersMade(tuple([self._decode_offer(o) for o in event.offers.offers]))
+                offers = event.offers.offers
+                if len(offers) > OFFERS_AT_ONCE_MAX:
+                    return ManyOffers(self, offers)
+                return self.decode_offers(offers)
             case _Event.RESCIND:
                 return OfferRescinded(OfferId(event.rescind.offer_id.value))
             case _Event.FAILURE if not event.failure.HasField("executor_id"):
@@ -113,6 +133,10 @@ class EventDecoder:
             case number:
                 # An unknown number is kept aside by protobuf and reads as UNKNOWN.
                 return PassedOver(_Event.Type.Name(number))
+
+    def decode_offers(self, offers: Sequence[wire.Offer]) -> OffersMade:
+        """Takes the offers apart; they are not to be read again."""
+        return OffersMade(tuple([self._decode_offer(offer) for offer in offers]))
 
     def _decode_offer(self, offer: wire.Offer) -> Offer:
         """Takes the offer apart: what is left at the end is the description of the agent."""

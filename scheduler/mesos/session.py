@@ -25,6 +25,7 @@ from scheduler.core.model.ids import FrameworkId
 from scheduler.errors import (
     FrameworkRemoved,
     FrameworkTaken,
+    InvariantBroken,
     MasterRefused,
     MasterUnavailable,
     MesosError,
@@ -36,6 +37,7 @@ from scheduler.mesos.codec import (
     CallCodec,
     EventDecoder,
     FrameworkSettings,
+    ManyOffers,
     PassedOver,
     StreamError,
     StreamOpened,
@@ -50,6 +52,7 @@ from scheduler.mesos.stream import PROTOBUF, EventStream, StreamLimits, subscrib
 # What the master writes into ERROR; there is no code beside the text.
 _REMOVED: Final = "framework has been removed"
 _FAILED_OVER: Final = "framework failed over"
+_STOPPED: Final = "the session was stopped"
 
 log = structlog.get_logger()
 
@@ -124,7 +127,7 @@ class MasterSession:
     def send(self, calls: Sequence[Call]) -> None:
         """See `runtime.protocols.Session.send`; only while `run` runs."""
         if self._emit is None:
-            raise RuntimeError("a call before the session runs")
+            raise InvariantBroken("calls are given to a session that does not run")
         if self._outbox is not None:
             self._outbox.send(calls)
         else:
@@ -199,7 +202,7 @@ class MasterSession:
         records: deque[bytes],
     ) -> None:
         """Both connections stand. Tells events until the stream is lost, then closes the calls."""
-        reason = "the session ends"
+        reason = _STOPPED
         self._outbox = outbox
         self._was_subscribed = True
         url = stream.address.url()
@@ -208,7 +211,9 @@ class MasterSession:
             emit(Subscribed(opened.framework_id, opened.master_id, url, opened.master_version))
             while True:
                 while records:
-                    self._take(records.popleft(), emit, outbox)
+                    many = self._take(records.popleft(), emit, outbox)
+                    if many is not None:
+                        await self._tell_in_parts(many, emit)
                 await self._wait_for_room()
                 records.extend(await stream.read())
         except MesosError as error:
@@ -219,7 +224,10 @@ class MasterSession:
             try:
                 await outbox.aclose(reason)
             finally:
-                log.warning("session.lost", reason=reason, framework_id=opened.framework_id)
+                if reason == _STOPPED:
+                    log.info("session.stopped", framework_id=opened.framework_id)
+                else:
+                    log.warning("session.lost", reason=reason, framework_id=opened.framework_id)
                 emit(Disconnected(reason))
 
     async def _open_calls(self, stream: EventStream, outbox: Outbox) -> CallConnection:
@@ -248,8 +256,13 @@ class MasterSession:
                     f"the stream begins with {type(other).__name__}, not SUBSCRIBED"
                 )
 
-    def _take(self, record: bytes, emit: Callable[[Event], None], outbox: Outbox) -> None:
+    def _take(
+        self, record: bytes, emit: Callable[[Event], None], outbox: Outbox
+    ) -> ManyOffers | None:
+        """Tells what a record says; gives back what is too much to be told in one turn."""
         match self._decoder.decode(record):
+            case ManyOffers() as many:
+                return many
             case PassedOver(name):
                 self.passed_over[name] += 1
             case UnreadableStatus() as status:
@@ -263,6 +276,13 @@ class MasterSession:
                 raise MasterUnavailable("a second SUBSCRIBED on one stream")
             case event:
                 emit(event)
+        return None
+
+    async def _tell_in_parts(self, many: ManyOffers, emit: Callable[[Event], None]) -> None:
+        for part in many.parts():
+            emit(part)
+            await self._wait_for_room()
+            await asyncio.sleep(0)  # there may be room at once
 
     def _count_failover(self, error: FailedOver) -> None:
         """Raises `FrameworkTaken` when it happens so often that it cannot be an echo of ours."""

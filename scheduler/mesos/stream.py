@@ -7,6 +7,7 @@ a record says and never tries again; the session does both.
 
 import asyncio
 import math
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -24,6 +25,7 @@ PROTOBUF: Final = "application/x-protobuf"
 # Mesos' own; a SUBSCRIBED that names none, or nonsense, gets this.
 HEARTBEAT_INTERVAL_S: Final = 15.0
 _HEARTBEAT_INTERVAL_S_MAX: Final = 3600.0
+_STREAM_ID: Final = re.compile(r"[\x21-\x7e]{1,128}")
 _READ_BUFFER_BYTES: Final = 256 * 1024
 _REFUSAL_BYTES_MAX: Final = 1024
 # 404: a master that has just started and sets up its routes.
@@ -46,7 +48,10 @@ class EventStream:
         self, address: MasterAddress, response: aiohttp.ClientResponse, limits: StreamLimits
     ) -> None:
         self.address = address
+        """Raises `MasterUnavailable` for an answer without a stream id that a call can carry."""
         self.stream_id = response.headers.get("Mesos-Stream-Id", "")
+        if not _STREAM_ID.fullmatch(self.stream_id):
+            raise MasterUnavailable(f"{address} answered 200, but that is no event stream")
         self._response = response
         self._limits = limits
         self._decoder = Decoder(limits.record_bytes_max)

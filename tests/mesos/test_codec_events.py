@@ -19,11 +19,13 @@ from scheduler.core.model.resources import PortRange
 from scheduler.errors import MesosError
 from scheduler.mesos.codec import (
     EventDecoder,
+    ManyOffers,
     PassedOver,
     StreamError,
     StreamOpened,
     UnreadableStatus,
 )
+from scheduler.mesos.codec_events import OFFERS_AT_ONCE_MAX
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 from scheduler.mesos.proto import scheduler_pb2
 from tests.mesos import wires
@@ -145,6 +147,18 @@ def test_a_resource_of_an_unknown_type_is_not_usable() -> None:
     made = EventDecoder().decode(record)
     assert isinstance(made, OffersMade)
     assert [entry.usable for entry in made.offers[0].resources] == [False, True, True]
+
+
+def test_a_large_event_comes_in_parts_and_loses_no_offer() -> None:
+    event = Event(type=Event.OFFERS)
+    names = [f"O{number}" for number in range(2 * OFFERS_AT_ONCE_MAX + 1)]
+    for name in names:
+        event.offers.offers.add().CopyFrom(wires.an_offer(name))
+    many = decode(event)
+    assert isinstance(many, ManyOffers)
+    parts = list(many.parts())
+    assert [len(part.offers) for part in parts] == [OFFERS_AT_ONCE_MAX, OFFERS_AT_ONCE_MAX, 1]
+    assert [offer.offer_id for part in parts for offer in part.offers] == names
 
 
 @pytest.mark.parametrize("amount", [float("nan"), float("inf"), float("-inf")])

@@ -30,18 +30,26 @@ from scheduler.core.events import (
     Disconnected,
     Event,
     OfferRescinded,
+    OffersMade,
     StatusUpdated,
     Subscribed,
     TaskState,
 )
 from scheduler.core.model.ids import AgentId, OfferId, Role, TaskId
-from scheduler.errors import FrameworkRemoved, FrameworkTaken, MasterRefused, MesosError
+from scheduler.errors import (
+    FrameworkRemoved,
+    FrameworkTaken,
+    InvariantBroken,
+    MasterRefused,
+    MesosError,
+)
 from scheduler.mesos.access import Credential, Tls
 from scheduler.mesos.calls import CallLimits
 from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.session import MasterSession, SessionLimits, SessionSettings
 from scheduler.mesos.stream import StreamLimits
-from tests.mesos import fake_master
+from scheduler.runtime.protocols import Session
+from tests.mesos import fake_master, wires
 from tests.mesos.certificates import make_certificate
 from tests.mesos.fake_master import ACCEPTED, Call, FakeMaster, answer, error, subscribed
 from tests.mesos.running import RunningSession
@@ -70,6 +78,11 @@ def a_session(
         limits=limits,
     )
     return RunningSession(MasterSession(settings))
+
+
+def as_session(session: Session) -> Session:
+    """Lets the type checker compare."""
+    return session
 
 
 def rescind(offer_id: str) -> fake_master.Event:
@@ -210,7 +223,15 @@ async def test_a_refusal_after_we_were_subscribed_is_borne(master: FakeMaster) -
     assert len(master.subscribes) == 3
 
 
-@pytest.mark.parametrize("what", [b"", fake_master.STREAM_HEAD % b"x"], ids=["silent", "no event"])
+UNANSWERED = {
+    "silent": b"",
+    "no event": fake_master.STREAM_HEAD % b"x",
+    "no stream": answer("200 OK", "<html>"),
+    "not HTTP": b"hello\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("what", UNANSWERED.values(), ids=UNANSWERED.keys())
 async def test_a_subscribe_that_is_not_answered_is_tried_again(
     master: FakeMaster, what: bytes
 ) -> None:
@@ -267,6 +288,19 @@ async def test_what_was_said_before_garbage_is_told(master: FakeMaster) -> None:
         stream.write(b"%d\n%b" % (len(record), record) + b"garbage")
         await running.next(OfferRescinded)
         await running.next(Disconnected)
+
+
+async def test_a_large_event_of_offers_is_told_in_parts(master: FakeMaster) -> None:
+    names = [f"O{number}" for number in range(1200)]
+    event = fake_master.Event(type=fake_master.Event.OFFERS)
+    for name in names:
+        event.offers.offers.add().CopyFrom(wires.an_offer(name))
+    async with a_session(master) as running:
+        (await master.stream()).say(event, rescind("O7"))
+        await running.next(OfferRescinded)
+    parts = [event for event in running.events if isinstance(event, OffersMade)]
+    assert len(parts) > 1
+    assert [offer.offer_id for part in parts for offer in part.offers] == names
 
 
 async def test_records_that_arrive_byte_by_byte_are_whole(master: FakeMaster) -> None:
@@ -582,6 +616,13 @@ async def test_a_cancelled_session_closes_its_sockets_and_ends_its_calls(
         await master.until(lambda: len(master.calls) == 1)
     assert [type(event) for event in running.events] == [Subscribed, CallEnded, Disconnected]
     await master.until(lambda: master.connections == 0)
+
+
+def test_it_is_what_the_runtime_asks_for() -> None:
+    session = MasterSession(SessionSettings("a:1", FrameworkSettings("nobody", "test")))
+    assert as_session(session) is session
+    with pytest.raises(InvariantBroken):
+        session.send(declines(1))
 
 
 def test_zookeeper_is_refused_with_a_word_what_to_do_instead() -> None:

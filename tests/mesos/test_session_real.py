@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import urllib.parse
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -34,7 +35,7 @@ from scheduler.core.model.job import Port, Shell, Template
 from scheduler.core.model.offer import Offer
 from scheduler.core.model.resources import Amounts, CarvedResource, PortRange
 from scheduler.errors import FrameworkRemoved, FrameworkTaken, MasterRefused
-from scheduler.mesos.access import Credential, authorization
+from scheduler.mesos.access import Credential, Tls, authorization
 from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionSettings
@@ -52,21 +53,29 @@ ROLE = Role("prod")
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
-    """One cluster for all tests of this file; each brings a framework of its own."""
+def mesos_build() -> Path:
+    """Skips these tests where real Mesos cannot be built."""
     try:
-        build = ensure_built()
+        return ensure_built()
     except CannotBuild as error:
         pytest.skip(f"real Mesos cannot be built here: {error.reason}")
-    with RealCluster(build, tmp_path_factory.mktemp("cluster")) as cluster:
+
+
+@pytest.fixture(scope="module")
+def cluster(mesos_build: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealCluster]:
+    """One cluster for most tests of this file; each brings a framework of its own."""
+    with RealCluster(mesos_build, tmp_path_factory.mktemp("cluster")) as cluster:
         yield cluster.start(agents=1, auth=True, auth_http=True)
 
 
-def a_session(cluster: RealCluster, credential: Credential = FRAMEWORK) -> RunningSession:
+def a_session(
+    cluster: RealCluster, credential: Credential = FRAMEWORK, tls: Tls | None = None
+) -> RunningSession:
     settings = SessionSettings(
         master=cluster.master_url,
         framework=FrameworkSettings(user="root", name="session", principal=credential.principal),
         credential=credential,
+        tls=tls.context() if tls else None,
     )
     return RunningSession(
         MasterSession(settings), Wanted(roles=(ROLE,), suppressed=(), failover_timeout_s=WEEK_S)
@@ -195,6 +204,20 @@ async def test_a_master_that_was_killed_and_is_back_gets_us_with_the_same_id(
         assert again.framework_id == first.framework_id
         assert again.master_id != first.master_id
         await running.next(OffersMade)
+
+
+async def test_stream_calls_and_agents_go_over_tls(mesos_build: Path, tmp_path: Path) -> None:
+    with RealCluster(mesos_build, tmp_path / "tls") as cluster:
+        await asyncio.to_thread(cluster.start, agents=1, auth=True, tls=True)
+        tls = Tls(ca_file=cluster.ca_file)
+        async with a_session(cluster, tls=tls) as running:
+            assert (await running.next(Subscribed)).master_url.startswith("https://")
+            offer = (await running.next(OffersMade)).offers[0]
+            running.send(Decline(CallId(1), (offer.offer_id,), 5.0))
+            (ended,) = await running.outcomes([1])
+            assert ended.outcome is CallOutcome.SENT
+            listed = await OperatorClient(cluster.master_url, tls=tls.context()).agents()
+            assert listed.agents is not None
 
 
 async def test_two_schedulers_with_one_id_do_not_fight_for_ever(cluster: RealCluster) -> None:
