@@ -11,6 +11,6 @@ def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
     """The call connection talks to the loop's transports itself: it must suit both kinds."""
-    if item.path.name == "test_calls.py":
+    if item.path.name in ("test_calls.py", "test_session.py"):
         return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
     return {"asyncio": asyncio.new_event_loop}
