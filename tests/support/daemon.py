@@ -146,11 +146,9 @@ class DaemonProcess:
 
     def log_tail(self) -> str:
         """The end of log and errors, to be shown with a test that failed."""
-        ends = []
-        for file in (self.log, self.errors):
-            if file.exists():
-                ends.append(file.read_bytes()[-LOG_TAIL_BYTES:].decode(errors="replace"))
-        return "\n".join(ends)
+        files = [file for file in (self.log, self.errors) if file.exists()]
+        ends = [file.read_bytes()[-LOG_TAIL_BYTES:] for file in files]
+        return "\n".join(end.decode(errors="replace") for end in ends)
 
     def _ready(self) -> bool:
         if not self.alive():
