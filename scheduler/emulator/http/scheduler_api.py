@@ -1,7 +1,5 @@
 """POST /api/v1/scheduler: the checks of scheduler-api §1 in their order, calls, event streams."""
 
-import asyncio
-
 from aiohttp import web
 
 from scheduler.emulator.http.place import Place
@@ -81,15 +79,13 @@ class SchedulerApi:
             self._place.pulse.kick()
             await stream.serve(response)
         except ConnectionError:
-            # The peer is gone; the master notices as it writes.
-            return response
-        except asyncio.CancelledError:
-            # aiohttp cancels a handler whose connection is lost, and all of them as it stops.
-            raise
+            # The peer is gone, or the stream is cut: no last chunk that would look like an end.
+            if request.transport is not None:
+                request.transport.abort()
         finally:
+            # Also when aiohttp cancels the handler: its connection was lost, or the server stops.
             stream.close()
             self._place.pulse.catch_up()
             master.subscriptions.disconnected(stream)
             self._place.pulse.kick()
-        response.force_close()
         return response

@@ -24,6 +24,7 @@ class Stream:
         self._buffered = 0
         self._wake = asyncio.Event()
         self._closed = False
+        self._broken = False
 
     def send(self, event: Event) -> None:
         if self._closed:
@@ -32,19 +33,26 @@ class Stream:
         self._records.append(record)
         self._buffered += len(record)
         if self._buffered > BUFFER_BYTES_MAX:
-            self._records.clear()
-            self.close()
+            self.cut()
         self._wake.set()
 
     def close(self) -> None:
         self._closed = True
         self._wake.set()
 
+    def cut(self) -> None:
+        self._broken = True
+        self._records.clear()
+        self.close()
+
     async def serve(self, response: web.StreamResponse) -> None:
-        """Writes until the stream is closed and empty. Raises when the peer is gone."""
+        """Writes until the stream is closed and empty. Raises `ConnectionError` when the peer is
+        gone, or the stream is cut from this side."""
         while self._records or not self._closed:
             await self._wake.wait()
             self._wake.clear()
+            if self._broken:
+                raise ConnectionResetError("the stream is cut")
             batch, self._records = b"".join(self._records), []
             if batch:
                 await response.write(batch)

@@ -99,7 +99,7 @@ class Master:
         self.tables.retired = True
         for framework in self.tables.frameworks.values():
             if framework.sink is not None:
-                framework.sink.close()
+                framework.sink.cut()
                 framework.sink = None
 
     def _carry_out(self, framework: Framework, call: Call) -> None:

@@ -56,7 +56,10 @@ class EventSink(Protocol):
         """Queues one event; a stream that the peer has closed loses it silently."""
 
     def close(self) -> None:
-        """Ends the stream after what is queued."""
+        """Ends the stream after what is queued; its connection may be used on."""
+
+    def cut(self) -> None:
+        """Breaks the connection: what is queued may be lost."""
 
 
 @dataclass(frozen=True, slots=True)

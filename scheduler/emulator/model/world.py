@@ -97,7 +97,7 @@ class World:
             if framework.sink is not None:
                 sink = framework.sink
                 self.master.subscriptions.disconnected(sink)
-                sink.close()
+                sink.cut()
                 dropped += 1
         return dropped
 

@@ -112,6 +112,9 @@ class ListeningFramework:
     def close(self) -> None:
         self.closed = True
 
+    def cut(self) -> None:
+        self.closed = True
+
     # -- what it heard
 
     @property
