@@ -1,6 +1,7 @@
 """A REST interface over a fake front, and a client that speaks with it."""
 
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
@@ -33,3 +34,12 @@ async def api(front: FakeFront) -> AsyncIterator[Api]:
         )
         async with TestClient(TestServer(app, host=HOST)) as client:
             yield client
+
+
+@pytest.fixture
+def mute_port() -> Iterator[int]:
+    """A port that takes connections and never says a word."""
+    with socket.socket() as listening:
+        listening.bind((HOST, 0))
+        listening.listen()
+        yield listening.getsockname()[1]

@@ -262,6 +262,6 @@ def _counts(tasks: Collection[TaskView]) -> dict[str, int]:
 
 
 def _page(items: Sequence[T], key: Callable[[T], str], after: str, limit: int) -> Page[T]:
-    rest = [item for item in items if key(item) > after]
+    rest = [item for item in items if not after or key(item) > after]
     piece = rest[:limit]
     return Page(piece, key(piece[-1]) if len(rest) > limit else None)
