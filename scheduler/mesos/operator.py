@@ -73,11 +73,13 @@ class OperatorClient:
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 return await self._ask()
+        except aiohttp.ClientError as error:  # first: its own time-outs are TimeoutErrors, too
+            raise MasterUnavailable(f"the list of agents: {error}") from error
         except TimeoutError:
             raise MasterUnavailable(
                 f"no list of agents within {self._request_timeout_s:g} s"
             ) from None
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise MasterUnavailable(f"the list of agents: {error}") from error
 
     async def _ask(self) -> AgentsListed:

@@ -153,11 +153,13 @@ async def _post(
         async with asyncio.timeout(limits.subscribe_timeout_s):
             # aiohttp would not follow the 307 as we need it: scheme-less, credentials kept.
             return await http.post(address.url(SCHEDULER_PATH), data=body, allow_redirects=False)
+    except aiohttp.ClientError as error:  # first: its own time-outs are TimeoutErrors, too
+        raise MasterUnavailable(f"{address}: {error}") from error
     except TimeoutError:
         raise MasterUnavailable(
             f"{address}: no answer to SUBSCRIBE within {limits.subscribe_timeout_s:g} s"
         ) from None
-    except (aiohttp.ClientError, OSError) as error:
+    except OSError as error:
         raise MasterUnavailable(f"{address}: {error}") from error
 
 

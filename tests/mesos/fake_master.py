@@ -118,6 +118,10 @@ class FakeMaster:
     def url(self) -> str:
         return f"{'https' if self._tls else 'http'}://{HOST}:{self.port}"
 
+    def stop_listening(self) -> None:
+        """Takes no more connections; those that stand go on."""
+        self._server.close()
+
     async def stream(self) -> Stream:
         """The next stream that was opened, its greeting said."""
         async with asyncio.timeout(DEADLINE_S):

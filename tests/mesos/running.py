@@ -50,16 +50,14 @@ class RunningSession:
     def send(self, *calls: Call) -> None:
         self.session.send(calls)
 
-    async def next(
-        self, kind: type[E], where: Callable[[E], bool] = lambda _: True, deadline_s: float = 0
-    ) -> E:
+    async def next(self, kind: type[E]) -> E:
         """The first event of this kind after the one waited for last; others are passed over."""
-        async with asyncio.timeout(deadline_s or DEADLINE_S):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 while self._waited_for < len(self.events):
                     event = self.events[self._waited_for]
                     self._waited_for += 1
-                    if isinstance(event, kind) and where(event):
+                    if isinstance(event, kind):
                         return event
                 if self.task.done():
                     self.task.result()

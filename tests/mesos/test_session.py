@@ -244,6 +244,29 @@ async def test_a_subscribe_that_is_not_answered_is_tried_again(
     assert len(master.subscribes) == 2
 
 
+async def test_a_stream_that_begins_with_something_else_is_tried_again(
+    master: FakeMaster,
+) -> None:
+    master.greeting = [rescind("O1")]
+    async with a_session(master) as running:
+        await running.tried(2)
+        master.greeting = [subscribed()]
+        await running.next(Subscribed)
+    assert not any(isinstance(event, OfferRescinded) for event in running.events)
+
+
+async def test_we_are_not_subscribed_before_calls_can_leave(master: FakeMaster) -> None:
+    """The stream is given up with the call connection that did not come about."""
+    master.greeting = []
+    async with a_session(master) as running:
+        stream = await master.stream()
+        master.stop_listening()
+        stream.say(subscribed())
+        await running.tried(3)
+        await master.until(lambda: master.connections == 0)
+    assert running.events == []
+
+
 # --- the stream ----------------------------------------------------------------------------------
 
 
