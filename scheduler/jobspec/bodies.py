@@ -101,8 +101,8 @@ def read_body(model: type[BodyT], value: object) -> tuple[BodyT | None, list[Fin
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=False)
-        return None, [_finding(model, detail) for detail in details]
+        details = error.errors(include_url=False)
+        return None, [_finding(model, detail) for detail in details[: FINDINGS_MAX + 1]]
 
 
 def _finding(model: type[Body], detail: ErrorDetails) -> Finding:
@@ -119,6 +119,9 @@ def _finding(model: type[Body], detail: ErrorDetails) -> Finding:
             return Finding(path, f"must be a mapping, not {kind_of(value)}")
         case "list_type":
             return Finding(path, f"must be a list, not {kind_of(value)}")
+        case "too_long":
+            most = detail.get("ctx", {}).get("max_length")
+            return Finding(path, f"has too many items (at most {most})")
         case _ if len(path) > 1 and path[-1] == "[key]":
             return Finding(path[:-1], detail["msg"], At.KEY)
         case _:
@@ -200,11 +203,17 @@ def _refused_text(text: str) -> str:
     return ""
 
 
+FINDINGS_MAX = 100
+"""Findings told of one document: nobody reads more, and a hostile one could have thousands."""
+
+
 def once_a_path(*groups: list[Finding]) -> list[Finding]:
-    """All findings; where an earlier group has spoken of a path, later ones do not."""
+    """All findings, up to the limit; of what an earlier group has spoken, later ones do not."""
     spoken: set[KeyPath] = set()
     kept: list[Finding] = []
     for group in groups:
         kept += [finding for finding in group if finding.path not in spoken]
         spoken.update(finding.path for finding in group)
+    if len(kept) > FINDINGS_MAX:
+        return [*kept[:FINDINGS_MAX], Finding((), "has more problems than are shown")]
     return kept

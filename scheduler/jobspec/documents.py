@@ -107,13 +107,13 @@ def _spec(
         return None, [*yaml_findings, Finding((), f"a job is a mapping, not {kind_of(value)}")]
     trapped = traps(value)
     if any(not isinstance(key, str) for key in value):
-        return None, trapped
+        return None, once_a_path(trapped)
     job = {
         key: _as_written(inner, (key,), written) if key in _WRITTEN_KEYS else inner
         for key, inner in value.items()
     }
     body, findings = read_body(JobBody, job)
-    findings = [*yaml_findings, *once_a_path(trapped, findings, cross_findings(job))]
+    findings = once_a_path(yaml_findings, trapped, findings, cross_findings(job))
     if body is None or findings:
         return None, findings
     spec = spec_of(body, defaults)

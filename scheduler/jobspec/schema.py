@@ -65,6 +65,8 @@ from scheduler.jobspec.words import (
 CPUS_MAX = 10_000
 GPUS_MAX = 1_000
 PORTS_MAX = 100
+ARTIFACTS_MAX = 100
+CONSTRAINTS_MAX = 20
 RETRIES_MAX = 1_000
 RETRIES_DEFAULT = 3
 ATTEMPTS_MAX = RETRIES_MAX + 1
@@ -249,6 +251,9 @@ class UpdateBody(Body):
     )
 
 
+ConstraintText = Annotated[
+    Constraint, Checked(parse_constraint, {"type": "string", "pattern": CONSTRAINT_PATTERN})
+]
 _NO_POLICY: dict[str, JsonValue] = {"policy": False, "attempts": False}
 
 
@@ -310,15 +315,12 @@ class JobBody(Body):
         default=[], description="ports of the task: $PORT_NAME, $PORT0, $PORTS"
     )
     env: dict[EnvName, EnvValue] = Field(default={}, description="environment variables")
-    artifacts: list[ArtifactEntry] = Field(
+    artifacts: Annotated[list[ArtifactEntry], Field(max_length=ARTIFACTS_MAX)] = Field(
         default=[], description="fetched into the sandbox before the start: addresses, or mappings"
     )
-    constraints: list[
-        Annotated[
-            Constraint,
-            Checked(parse_constraint, {"type": "string", "pattern": CONSTRAINT_PATTERN}),
-        ]
-    ] = Field(default=[], description=f"where it may run: {FORMS}")
+    constraints: Annotated[list[ConstraintText], Field(max_length=CONSTRAINTS_MAX)] = Field(
+        default=[], description=f"where it may run: {FORMS}"
+    )
     checks: ChecksBody = Field(default=ChecksBody(), description="how a task proves that it works")
     kill: KillBody = Field(default=KillBody(), description="how a task is stopped")
     restart: RestartBody = Field(default=RestartBody(), description="what follows when a task ends")

@@ -19,6 +19,7 @@ FILE_BYTES_MAX: Final = 1024 * 1024
 DEPTH_MAX: Final = 32
 NODES_MAX: Final = 200_000
 """Values in one file, counting those that aliases stand for each time they do."""
+DOCUMENT_NODES_MAX: Final = 20_000
 NUMBER_CHARS_MAX: Final = 40
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -73,6 +74,7 @@ def read_documents(text: str) -> Reading:
     budget = _Budget()
     try:
         for root in _roots(text.removeprefix("\ufeff")):
+            budget.begin_document()
             construction = _Construction(budget)
             value = construction.value(root, (), 0)
             if value is not None or construction.findings:
@@ -239,12 +241,18 @@ class _Composer:
 
 @dataclass(slots=True)
 class _Budget:
-    nodes: int = NODES_MAX
+    file: int = NODES_MAX
+    document: int = DOCUMENT_NODES_MAX
+
+    def begin_document(self) -> None:
+        self.document = min(DOCUMENT_NODES_MAX, self.file)
 
     def spend(self, line: int) -> None:
-        self.nodes -= 1
-        if self.nodes < 0:
-            raise _Broken(line, f"holds too many values (at most {NODES_MAX}, aliases unfolded)")
+        self.file -= 1
+        self.document -= 1
+        if self.document < 0:
+            most = DOCUMENT_NODES_MAX if self.file > 0 else NODES_MAX
+            raise _Broken(line, f"holds too many values (at most {most}, aliases unfolded)")
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 import pytest
 
 from scheduler.jobspec import parse_jobs
+from scheduler.jobspec.bodies import FINDINGS_MAX
 from tests.jobspec.documents import BATCH, DEFAULTS, SERVICE
 
 DURATIONS = "(250ms, 10s, 5m, 1h30m, 2d)"
@@ -313,3 +314,23 @@ def test_a_wrong_value_behind_an_alias_is_told_where_it_is_written() -> None:
 def test_long_and_unprintable_text_is_shown_short_and_on_one_line() -> None:
     (message,) = messages(SERVICE.replace("web", f'"{"x" * 80}\\n"', 1))
     assert message == f'web.yaml:1: job: "{"x" * 59}…" is not a job name {NAME}'
+
+
+def test_not_more_is_told_of_one_job_than_can_be_read() -> None:
+    lines = "".join(f"k{index}: 1\n" for index in range(5000))
+    found = messages(SERVICE + lines)
+    assert len(found) == FINDINGS_MAX + 1
+    assert found[0] == "web.yaml:1: has more problems than are shown"
+
+
+@pytest.mark.parametrize(
+    ("key", "item", "most"),
+    [("ports", "{name: p@}", 100), ("artifacts", "/a@", 100), ("constraints", "rack is @", 20)],
+)
+def test_lists_are_bounded(key: str, item: str, most: int) -> None:
+    def text(count: int) -> str:
+        items = ", ".join(item.replace("@", str(index)) for index in range(count))
+        return with_key(f"{key}: [{items}]")
+
+    assert messages(text(most)) == []
+    assert messages(text(most + 1)) == [f"web.yaml:5: {key}: has too many items (at most {most})"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.jobspec.yaml_lines import (
     DEPTH_MAX,
+    DOCUMENT_NODES_MAX,
     FILE_BYTES_MAX,
     NODES_MAX,
     Document,
@@ -116,9 +117,10 @@ def test_aliases_cannot_unfold_without_bound() -> None:
     for level in range(1, 9):
         inner = ", ".join([f"*a{level - 1}"] * 10)
         lines.append(f"a{level}: &a{level} [{inner}]")
-    assert broken("\n".join(lines)).endswith(
-        f"holds too many values (at most {NODES_MAX}, aliases unfolded)"
-    )
+    too_many = "holds too many values (at most {}, aliases unfolded)"
+    assert broken("\n".join(lines)).endswith(too_many.format(DOCUMENT_NODES_MAX))
+    bounded = "\n".join(lines[:4]) + "\n---\n"
+    assert broken(bounded * 100).endswith(too_many.format(NODES_MAX))
 
 
 def test_depth_is_bounded_also_through_aliases() -> None:
