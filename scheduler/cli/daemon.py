@@ -35,32 +35,40 @@ from scheduler.store.open import open_store
 
 log = structlog.get_logger()
 
+OnListening = Callable[[str], None]
+
 
 def run_daemon(settings: Settings) -> int:
     """Runs until it is told to stop; gives the exit code."""
     logs.configure(settings.log.level, settings.log.format)
     exit_code = 0
     try:
-        uvloop.run(_serve(settings))
+        uvloop.run(serve(settings))
     except* OfferdError as group:
-        exit_code = _report(group)
+        exit_code = report(group)
     return exit_code
 
 
-async def _serve(settings: Settings) -> None:
+async def serve(settings: Settings, on_listening: OnListening | None = None) -> None:
+    """The daemon in a loop that runs already. `on_listening` is told the API's address when it
+    answers. Raises `OfferdError`, alone or in a group."""
     stop = asyncio.Event()
     with _signals(stop):
         election: Election = open_election(settings.store)
         number = await election.campaign()
         try:
-            await _hold_office(settings, number, election, stop)
+            await _hold_office(settings, number, election, stop, on_listening)
         finally:
             await election.resign()
     log.info("daemon.stopped")
 
 
 async def _hold_office(
-    settings: Settings, number: int, election: Election, stop: asyncio.Event
+    settings: Settings,
+    number: int,
+    election: Election,
+    stop: asyncio.Event,
+    on_listening: OnListening | None,
 ) -> None:
     store = open_store(settings.store)
     await store.open()
@@ -76,9 +84,12 @@ async def _hold_office(
             await _listen(api, settings)
             work = group.create_task(term.run(stop))
             signs = group.create_task(_signs_of_life())
+            if on_listening is not None:
+                on_listening(f"http://{settings.listen.host}:{api.port}")
             try:
                 await stop.wait()
             finally:
+                systemd.notify("STOPPING=1")
                 await api.stop()
             await work
             office.cancel()
@@ -214,7 +225,7 @@ async def _signs_of_life() -> NoReturn:
             systemd.notify("WATCHDOG=1")
 
 
-def _report(group: BaseExceptionGroup[OfferdError]) -> int:
+def report(group: BaseExceptionGroup[OfferdError]) -> int:
     """Says what ended the daemon, and gives the exit code of the first cause."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

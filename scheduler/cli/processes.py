@@ -45,13 +45,19 @@ def run(config: Path | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="Where state and sandboxes live; else a new temporary folder.",
 )
-def dev(agents: int, listen: str, directory: Path | None) -> None:
+@click.option(
+    "--jobs",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A job file or a folder of them, to apply at once.",
+)
+def dev(agents: int, listen: str, directory: Path | None, jobs: tuple[Path, ...]) -> None:
     """Run a daemon and an emulated cluster together, to try things out."""
-    from scheduler.cli.daemon import run_dev
+    from scheduler.cli.dev import DevOptions, run_dev
     from scheduler.errors import OfferdError
 
     try:
-        code = run_dev(agents=agents, listen=listen, directory=directory)
+        code = run_dev(DevOptions(agents, listen, directory, jobs))
     except OfferdError as error:
         click.echo(f"offerd: {error}", err=True)
         code = error.exit_code
