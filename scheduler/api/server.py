@@ -14,13 +14,14 @@ from scheduler.jobspec import JobDefaults
 from scheduler.runtime.protocols import Front
 
 KEEPALIVE_S = 75.0
-SHUTDOWN_S = 3.0
-"""What running requests get when the daemon stops; SIGTERM must end it within ten seconds."""
+SHUTDOWN_S = 1.5
+"""What running requests get when the daemon stops, and what they get again when they were told to
+end: SIGTERM must end all of the daemon within ten seconds."""
 AGENT_CONNECTIONS_MAX = 64
 
 
 class ApiServer:
-    """One listening socket. `start` once, `stop` once; `stop` ends within about `SHUTDOWN_S`."""
+    """One listening socket. `start` once, `stop` once; `stop` ends within twice `SHUTDOWN_S`."""
 
     def __init__(
         self,

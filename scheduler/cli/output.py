@@ -107,7 +107,7 @@ def _coloured(cell: str, width: int) -> str:
 def plain(value: Any) -> str:
     """A JSON value on one line."""
     match value:
-        case None | "" | [] | {}:
+        case None | "" | []:
             return EMPTY
         case bool():
             return "yes" if value else "no"
@@ -116,7 +116,8 @@ def plain(value: Any) -> str:
         case list():
             return ",".join(map(plain, value))
         case dict():
-            return " ".join(f"{name}={plain(inner)}" for name, inner in value.items())
+            pairs = [f"{clean(name)}={plain(inner)}" for name, inner in value.items()]
+            return " ".join(pairs) or EMPTY
         case _:
             return clean(str(value))
 

@@ -1,0 +1,159 @@
+"""`jobs`, `job`, `scale`, `stop`, `delete`, `agents`, `status`, and what they share."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scheduler.core.effects import Answer, Verdict
+from scheduler.core.events import Ticket
+from scheduler.core.model.ids import JobId
+from tests.api.fake_front import FakeFront
+from tests.api.test_cluster_routes import NODE
+from tests.cli.conftest import DaemonThread, Offerd, invoke
+
+TOKEN = "correct-horse"
+
+
+@pytest.fixture
+def applied(run: Offerd, web_file: str) -> None:
+    assert run("apply", web_file).exit_code == 0
+
+
+@pytest.mark.usefixtures("applied")
+class TestWithAJob:
+    def test_jobs_are_a_table_for_people(self, run: Offerd) -> None:
+        result = run("jobs")
+        titles, row = result.stdout.splitlines()
+        assert titles.split() == ["JOB", "KIND", "STATE", "INSTANCES", "UPDATE", "CHANGED"]
+        assert row.split()[:5] == ["web", "service", "running", "3/3", "running"]
+        assert "ROLE" in run("jobs", "-o", "wide").stdout
+
+    def test_jobs_are_json_and_yaml_for_programs(self, run: Offerd) -> None:
+        [job] = json.loads(run("jobs", "-o", "json").stdout)
+        assert (job["job"], job["tasks"]) == ("web", {"running": 3})
+        [same] = yaml.safe_load(run("-o", "yaml", "jobs").stdout)
+        assert same == job
+
+    def test_a_job_is_shown_with_its_document(self, run: Offerd) -> None:
+        shown = run("job", "web").stdout
+        assert "instances:" in shown
+        assert yaml.safe_load(shown.partition("\n\n")[2])["command"] == "sleep 60"
+
+    def test_a_job_is_scaled(self, run: Offerd, front: FakeFront) -> None:
+        assert run("scale", "web", "5").stdout == "web: changed, version 2\n"
+        assert len(front.tasks_by_id) == 5
+
+    def test_a_job_is_stopped(self, run: Offerd) -> None:
+        assert run("stop", "web").stdout == "web: stopping, version 1\n"
+        assert run("stop", "web").stdout == "web: unchanged, version 1\n"
+
+    def test_a_job_is_deleted(self, run: Offerd, front: FakeFront) -> None:
+        result = run("delete", "web", "--wait")
+        assert result.stdout.splitlines()[-1] == "web: deleted"
+        assert front.jobs_by_id == {}
+
+    def test_deletion_is_waited_for(self, run: Offerd, front: FakeFront) -> None:
+        front.answer = Answer(Ticket(1), Verdict.DONE, version=1)
+        gone = threading.Timer(0.3, lambda: front.jobs_by_id.clear())
+        gone.start()
+        result = run("delete", "web", "--wait")
+        gone.join()
+        assert result.stdout.splitlines()[-1] == "web: deleted"
+
+    def test_deletion_that_takes_too_long_is_a_failure(self, run: Offerd, front: FakeFront) -> None:
+        front.answer = Answer(Ticket(1), Verdict.DONE, version=1)
+        result = run("delete", "web", "--wait", "--timeout", "100ms")
+        assert result.exit_code == 1
+        assert "offerd tasks --job web" in result.stderr
+
+    def test_a_refusal_is_told(self, run: Offerd, front: FakeFront) -> None:
+        front.answer = Answer(Ticket(1), Verdict.CONFLICT, "the job is being deleted")
+        result = run("scale", "web", "5")
+        assert (result.exit_code, result.stderr) == (1, "Error: the job is being deleted\n")
+
+
+def test_a_job_with_a_slash_is_found(run: Offerd, web_file: str, front: FakeFront) -> None:
+    path = Path(web_file)
+    path.write_text(path.read_text().replace("web", "team/web"))
+    assert run("apply", web_file).exit_code == 0
+    assert run("job", "team/web").exit_code == 0
+    assert run("delete", "team/web").exit_code == 0
+    assert JobId("team/web") not in front.jobs_by_id
+
+
+def test_an_empty_list_is_a_row_of_titles(run: Offerd) -> None:
+    assert run("jobs").stdout.split() == ["JOB", "KIND", "STATE", "INSTANCES", "UPDATE", "CHANGED"]
+    assert json.loads(run("jobs", "-o", "json").stdout) == []
+
+
+def test_a_job_that_is_not_there_ends_with_1(run: Offerd) -> None:
+    result = run("job", "none")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no job none\n")
+
+
+def test_agents_are_listed(run: Offerd, front: FakeFront) -> None:
+    front.agent_list.append(NODE)
+    titles, row = run("agents").stdout.splitlines()
+    assert titles.split()[:3] == ["AGENT", "HOST", "ACTIVE"]
+    assert row.split() == ["agent-1", "node1", "yes", "2", "?/4", "?/8192", "rack=r1"]
+    assert "node1:5051" in run("agents", "-o", "wide").stdout
+
+
+def test_status_is_shown(run: Offerd, front: FakeFront) -> None:
+    shown = run("status").stdout
+    assert "offerd-1" in shown
+    assert "f0e1d2c3-0000" in shown
+    assert json.loads(run("status", "-o", "json").stdout)["connected"] is True
+    front.leading = False
+    assert "no" in run("status").stdout
+
+
+def test_a_daemon_that_does_not_lead_is_a_failure(run: Offerd, front: FakeFront) -> None:
+    front.leading = False
+    result = run("jobs")
+    assert result.exit_code == 1
+    assert "does not lead" in result.stderr
+
+
+def test_output_is_plain_where_nobody_looks(run: Offerd, web_file: str) -> None:
+    run("apply", web_file)
+    assert "\x1b" not in run("tasks").stdout
+
+
+@pytest.fixture
+def guarded() -> Iterator[DaemonThread]:
+    thread = DaemonThread(token=TOKEN).start()
+    yield thread
+    thread.stop()
+
+
+def test_the_token_comes_from_the_environment_or_a_file(
+    guarded: DaemonThread, tmp_path: Path
+) -> None:
+    server = {"OFFERD_SERVER": guarded.url}
+    token_file = tmp_path / "token"
+    token_file.write_text(f"{TOKEN}\n")
+    assert invoke(["jobs"], server | {"OFFERD_TOKEN": TOKEN}).exit_code == 0
+    assert invoke(["jobs", "--token-file", str(token_file)], server).exit_code == 0
+    assert invoke(["--token-file", str(token_file), "jobs"], server).exit_code == 0
+
+
+def test_without_the_token_the_user_is_told_where_to_put_it(guarded: DaemonThread) -> None:
+    result = invoke(["jobs"], {"OFFERD_SERVER": guarded.url, "OFFERD_TOKEN": "wrong-secret"})
+    assert result.exit_code == 1
+    assert "OFFERD_TOKEN" in result.stderr
+    assert "wrong-secret" not in result.stderr
+
+
+def test_the_option_goes_over_the_variable(daemon: DaemonThread) -> None:
+    elsewhere = {"OFFERD_SERVER": "http://127.77.6.1:1"}
+    assert invoke(["jobs", "--server", daemon.url], elsewhere).exit_code == 0
+    assert invoke(["--server", daemon.url, "jobs"], elsewhere).exit_code == 0
+    assert (
+        invoke(["--server", "http://127.77.6.1:1", "jobs", "--server", daemon.url], {}).exit_code
+        == 0
+    )
