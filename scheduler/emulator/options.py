@@ -13,7 +13,8 @@ class EmulatorOptions:
     `simulate`: tasks are timers instead of processes. `racks` and `zones`: agent i has the
     attributes `rack:r<i mod racks>` and `zone:z<i mod zones>`; 0 leaves the attribute out.
     `frameworks` and `operators` are principal → secret; None switches authentication off.
-    `work_dir` is where real tasks have their sandboxes. `seed` None: ids differ at each start.
+    `work_dir` is where real tasks have their sandboxes; they share one host, so each agent offers a
+    part of `ports` of its own. `seed` None: ids differ at each start.
     """
 
     host: str = "127.0.0.1"

@@ -5,6 +5,7 @@ Names are those of v0 (`slave_id`), ids are plain strings, resources one object 
 
 from collections.abc import Callable, Iterable
 from typing import Any
+from urllib.parse import parse_qs
 
 import orjson
 from aiohttp import web
@@ -27,6 +28,7 @@ from scheduler.emulator.model.records import (
 from scheduler.mesos.proto.mesos_v1_pb2 import TaskState, TaskStatus
 
 REALM = "mesos-master-readonly"
+REALM_WRITE = "mesos-master-readwrite"
 
 Shown = dict[str, Any]
 
@@ -47,6 +49,7 @@ class MasterPages:
             routes.append(web.get(f"{prefix}/health", self.health))
             routes.append(web.get(f"{prefix}/redirect", self.redirect))
             routes += [web.get(f"{prefix}/{name}", self._page(pages[name])) for name in pages]
+            routes.append(web.post(f"{prefix}/teardown", self.teardown))
         routes.append(web.get("/metrics/snapshot", self.metrics))
         return routes
 
@@ -60,6 +63,22 @@ class MasterPages:
         options = self._place.world.options.master
         leader = self._place.leader or f"{options.hostname}:{options.port}"
         return web.Response(status=307, headers={"Location": f"//{leader}"})
+
+    async def teardown(self, request: web.Request) -> web.Response:
+        """Form body `frameworkId=<id>`; 400 for an id that is missing or unknown."""
+        try:
+            principal(request, self._place.operator_credentials, REALM_WRITE)
+            asked = parse_qs(await request.text()).get("frameworkId", [""])[0]
+            self._place.pulse.catch_up()
+            master = self._place.leading("/master/teardown")
+        except Refused as refused:
+            return refused.response()
+        framework = master.tables.frameworks.get(asked)
+        if framework is None:
+            return web.Response(status=400, text="No framework found with specified ID")
+        master.subscriptions.remove(framework)
+        self._place.pulse.kick()
+        return web.Response()
 
     async def metrics(self, _: web.Request) -> web.Response:
         self._place.pulse.catch_up()

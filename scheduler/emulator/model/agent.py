@@ -111,7 +111,8 @@ class Agent:
         if key in self.tasks or self.runner is None:
             return
         container = ContainerStatus()
-        container.container_id.value = str(self._uuid())
+        container_uuid = uuid.UUID(bytes=self._random.randbytes(16), version=4)
+        container.container_id.value = str(container_uuid)
         address = container.network_infos.add().ip_addresses.add()
         address.ip_address = self.description.ip
         launch = self._launch_of(framework, task, user, container.container_id.value)
@@ -252,16 +253,13 @@ class Agent:
             state=state,
             source=source,
             timestamp=self._timeline.wall(),
-            uuid=self._uuid().bytes,
+            uuid=self._random.randbytes(16),
             container_status=task.container,
         )
         status.task_id.value = task.launch.task.task_id.value
         status.agent_id.value = self.agent_id
         status.executor_id.value = task.launch.executor_id
         return status
-
-    def _uuid(self) -> uuid.UUID:
-        return uuid.UUID(bytes=self._random.randbytes(16), version=4)
 
 
 def frameworks_of(tasks: Iterable[AgentTask]) -> dict[str, FrameworkInfo]:

@@ -117,10 +117,11 @@ class Task:
 
     def store(self, status: TaskStatus) -> None:
         """Keeps a forwarded status; one of the same state as the last replaces it."""
-        self.forwarded = status
-        kept = TaskStatus()
-        kept.CopyFrom(status)
-        kept.ClearField("data")
+        self.forwarded = kept = status
+        if status.HasField("data"):
+            kept = TaskStatus()
+            kept.CopyFrom(status)
+            kept.ClearField("data")
         if self.statuses and self.statuses[-1].state == status.state:
             self.statuses[-1] = kept
         else:

@@ -36,7 +36,7 @@ class Known:
 
 
 def problem(task: TaskInfo, known: Known) -> str | None:
-    """Why the task is TASK_ERROR, or None."""
+    """Why the task is TASK_ERROR, or None; its resources are well-formed (`bundle.problem`)."""
     return next((found for found in _problems(task, known) if found), None)
 
 
@@ -135,9 +135,6 @@ def _path_problem(where: str, path: str) -> str | None:
 def _resources_problem(task: TaskInfo, known: Known) -> str | None:
     if not task.resources:
         return "the task asks for no resources"
-    found = bundle.problem(task.resources) or bundle.problem(task.executor.resources)
-    if found:
-        return found
     asked: list[Resource] = [*task.resources, *task.executor.resources]
     if any(one.name == "gpus" and one.scalar.value % 1 for one in asked):
         return "gpus are whole numbers"
