@@ -86,10 +86,12 @@ class CallConnection(asyncio.Protocol):
         on_lost: Callable[[str], None],
         ssl: tls.SSLContext | None = None,
         limits: CallLimits | None = None,
+        ip: str | None = None,
     ) -> Self:
         """Connects within `connect_timeout_s`; `headers` go with each call.
 
-        With https, `ssl` None means the system's certificate authorities. Raises
+        With https, `ssl` None means the system's certificate authorities. `ip` is where the stream
+        is connected to: a host name may stand for several masters, of which one leads. Raises
         `MasterUnavailable`; then no callback is called.
         """
         limits = limits or CallLimits()
@@ -99,7 +101,11 @@ class CallConnection(asyncio.Protocol):
         try:
             async with asyncio.timeout(limits.connect_timeout_s):
                 await asyncio.get_running_loop().create_connection(
-                    lambda: connection, address.host, address.port, ssl=secure
+                    lambda: connection,
+                    ip or address.host,
+                    address.port,
+                    ssl=secure,
+                    server_hostname=address.host if secure else None,
                 )
             opened = True
         except TimeoutError:

@@ -242,6 +242,7 @@ class MasterSession:
             on_lost=outbox.lost,
             ssl=self._settings.tls,
             limits=self._limits.calls,
+            ip=stream.ip,
         )
 
     def _decode_first(self, record: bytes) -> StreamOpened:

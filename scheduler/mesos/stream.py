@@ -52,6 +52,8 @@ class EventStream:
         self.stream_id = response.headers.get("Mesos-Stream-Id", "")
         if not _STREAM_ID.fullmatch(self.stream_id):
             raise MasterUnavailable(f"{address} answered 200, but that is no event stream")
+        self.ip = _peer_ip(response)
+        """Where the stream is connected to, for the calls to follow; None when it is gone."""
         self._response = response
         self._limits = limits
         self._decoder = Decoder(limits.record_bytes_max)
@@ -100,6 +102,12 @@ class EventStream:
             raise MasterUnavailable(f"the stream broke: {error!r}") from error
         finally:
             self._waiting = None
+
+
+def _peer_ip(response: aiohttp.ClientResponse) -> str | None:
+    transport = response.connection.transport if response.connection is not None else None
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if peer else None
 
 
 @asynccontextmanager

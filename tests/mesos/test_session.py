@@ -44,10 +44,12 @@ from scheduler.errors import (
     MesosError,
 )
 from scheduler.mesos.access import Credential, Tls
-from scheduler.mesos.calls import CallLimits
+from scheduler.mesos.address import MasterAddress
+from scheduler.mesos.calls import CallConnection, CallLimits
 from scheduler.mesos.codec import FrameworkSettings
+from scheduler.mesos.discovery import Candidates
 from scheduler.mesos.session import MasterSession, SessionLimits, SessionSettings
-from scheduler.mesos.stream import StreamLimits
+from scheduler.mesos.stream import StreamLimits, subscribe
 from scheduler.runtime.protocols import Session
 from tests.mesos import fake_master, wires
 from tests.mesos.certificates import make_certificate
@@ -242,6 +244,29 @@ async def test_a_subscribe_that_is_not_answered_is_tried_again(
     async with a_session(master, limits) as running:
         await running.next(Subscribed)
     assert len(master.subscribes) == 2
+
+
+async def test_calls_go_to_the_address_that_the_stream_is_connected_to(
+    master: FakeMaster,
+) -> None:
+    """A host name may stand for several masters; the call connection must not look it up again."""
+    candidates = Candidates(master.url)
+    async with subscribe(
+        candidates, b"\x10\x01", headers={}, tls=None, limits=StreamLimits()
+    ) as stream:
+        assert stream.ip == fake_master.HOST
+        lost = asyncio.Event()
+        calls = await CallConnection.open(
+            MasterAddress("http", "resolves-to-nothing.invalid", master.port),
+            headers={},
+            on_answer=lambda *_: None,
+            on_lost=lambda _: lost.set(),
+            ip=stream.ip,
+        )
+        calls.send(1, Call(type=Call.REVIVE).SerializeToString())
+        await master.until(lambda: len(master.calls) == 1)
+        await calls.aclose()
+    assert master.requests[-1].headers["host"] == f"resolves-to-nothing.invalid:{master.port}"
 
 
 async def test_a_stream_that_begins_with_something_else_is_tried_again(
