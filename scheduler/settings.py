@@ -23,12 +23,10 @@ from scheduler.errors import SettingsError
 from scheduler.jobspec.bodies import (
     Body,
     Checked,
-    body_at,
-    field_at,
-    keys_of,
     once_a_path,
     parse_text,
     read_body,
+    refusal,
     traps,
 )
 from scheduler.jobspec.fields import (
@@ -40,28 +38,10 @@ from scheduler.jobspec.fields import (
     choice,
     whole,
 )
-from scheduler.jobspec.problems import (
-    NO_LINES,
-    NOT_CARRIED_OUT,
-    Finding,
-    KeyPath,
-    Lines,
-    Problem,
-    Wrong,
-    kind_of,
-    path_text,
-    placed,
-    quoted,
-    unknown,
-)
+from scheduler.jobspec.problems import NOT_CARRIED_OUT, Finding, Wrong, kind_of, quoted
 from scheduler.jobspec.words import parse_role
-from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX, read_documents, resolve_plain
+from scheduler.settings_sources import read_sources
 
-ENV_PREFIX: Final = "OFFERD_"
-ENV_PASSED_OVER: Final = frozenset(
-    {"OFFERD_SERVER", "OFFERD_TOKEN", "OFFERD_JOB", "OFFERD_TASK_ID"}
-)
-"""Variables of the command line, and those that our own tasks are given."""
 SECRET_BYTES_MAX: Final = 64 * 1024
 
 _POLICY: Final = Policy(roles=())
@@ -188,7 +168,11 @@ def _parse_principal(value: object) -> str:
 
 
 def _keep(value: object) -> object:
-    return {} if value == "keep" else value
+    if value == "keep":
+        return {}
+    if isinstance(value, dict):
+        return value
+    raise refusal(f"must be keep or {{kill_after: 1h}}, not {kind_of(value)}")
 
 
 def _user() -> str:
@@ -361,14 +345,12 @@ def load_settings(path: str | Path | None, environ: Mapping[str, str]) -> Settin
 
     Raises `SettingsError` with every problem, one a line.
     """
-    problems: list[Problem] = []
-    document, lines = ({}, NO_LINES) if path is None else _read_file(path, problems)
-    sources = _override(document, environ, problems)
-    settings, findings = read_body(Settings, document)
-    found = once_a_path(traps(document), findings)
+    sources = read_sources(Settings, path, environ)
+    settings, findings = read_body(Settings, sources.document)
+    found = once_a_path(traps(sources.document), findings)
     if settings is not None and not found:
         found = _cross(settings)
-    problems += _placed(str(path or "settings"), lines, sources, found)
+    problems = [*sources.problems, *sources.placed(found)]
     if settings is None or problems:
         raise SettingsError("\n".join(map(str, problems)))
     return settings
@@ -387,101 +369,3 @@ def _cross(settings: Settings) -> list[Finding]:
     if (tls.cert_file is None) != (tls.key_file is None):
         found.append(Finding(("master_tls",), "cert_file and key_file are given together"))
     return found
-
-
-# --- file and variables --------------------------------------------------------------------------
-
-
-def _read_file(path: str | Path, problems: list[Problem]) -> tuple[dict[str, object], Lines]:
-    """The one document of a file. An empty file is one without settings."""
-    file = str(path)
-    try:
-        with Path(path).open("rb") as opened:
-            text = opened.read(FILE_BYTES_MAX + 1).decode("utf-8")
-    except OSError as error:
-        problems.append(Problem(file, 0, "", f"cannot be read: {error.strerror}"))
-        return {}, NO_LINES
-    except UnicodeDecodeError:
-        problems.append(Problem(file, 0, "", "is not UTF-8"))
-        return {}, NO_LINES
-    reading = read_documents(text)
-    for document, findings in reading.documents:
-        problems += placed(file, document.lines, findings)
-    if reading.broken is not None:
-        problems.append(Problem(file, reading.broken.line, "", reading.broken.text))
-    if len(reading.documents) > 1:
-        line = reading.documents[1][0].lines.values.get((), 0)
-        problems.append(Problem(file, line, "", "holds a second document (one is read)"))
-    if not reading.documents:
-        return {}, NO_LINES
-    first = reading.documents[0][0]
-    if not isinstance(first.value, dict):
-        problems.append(Problem(file, 1, "", f"settings are a mapping, not {kind_of(first.value)}"))
-        return {}, NO_LINES
-    return first.value, first.lines
-
-
-def _override(
-    document: dict[str, object], environ: Mapping[str, str], problems: list[Problem]
-) -> dict[KeyPath, str]:
-    """Puts the variables' values into the document; gives the variable of each path."""
-    sources: dict[KeyPath, str] = {}
-    for name in sorted(environ):
-        if not name.startswith(ENV_PREFIX) or name in ENV_PASSED_OVER:
-            continue
-        path: KeyPath = tuple(name.removeprefix(ENV_PREFIX).lower().split("__"))
-        if name != name.upper() or field_at(Settings, path) is None:
-            known = unknown(name.upper(), variables(), otherwise="docs/settings.md lists them")
-            text = f"is no setting {known}"
-            problems.append(Problem(name, 0, "", text))
-            continue
-        value = _variable_value(name, environ[name], problems)
-        inner = document
-        for step in path[:-1]:
-            below = inner.get(str(step))
-            if not isinstance(below, dict):
-                below = inner[str(step)] = {}
-            inner = below
-        inner[str(path[-1])] = value
-        sources[path] = name
-    return sources
-
-
-def _variable_value(name: str, text: str, problems: list[Problem]) -> object:
-    """Lists, mappings and quoted text are written as in YAML; everything else is one scalar."""
-    if text[:1] + text[-1:] not in ("[]", "{}", '""', "''"):
-        return resolve_plain(text)
-    reading = read_documents(text)
-    if reading.broken is not None or len(reading.documents) != 1:
-        problems.append(Problem(name, 0, "", 'is not YAML ([a, b], {a: b} or "text")'))
-        return text
-    document, findings = reading.documents[0]
-    problems += [Problem(name, 0, path_text(found.path), found.text) for found in findings]
-    return document.value
-
-
-def variables(body: type[Body] = Settings, prefix: str = ENV_PREFIX) -> list[str]:
-    """The names of all variables that override a setting."""
-    names: list[str] = []
-    for key in keys_of(body):
-        names.append(prefix + key.upper())
-        inner = body_at(body, (key,))
-        if inner is not None:
-            names += variables(inner, f"{prefix}{key.upper()}__")
-    return names
-
-
-def _placed(
-    file: str, lines: Lines, sources: Mapping[KeyPath, str], findings: list[Finding]
-) -> list[Problem]:
-    """Findings with the line of the file, or with the variable that the value came from."""
-    in_file: list[Finding] = []
-    in_variables: list[Problem] = []
-    for found in findings:
-        ends = range(len(found.path), 0, -1)
-        name = next((sources[found.path[:end]] for end in ends if found.path[:end] in sources), "")
-        if name:
-            in_variables.append(Problem(name, 0, path_text(found.path), found.text))
-        else:
-            in_file.append(found)
-    return [*placed(file, lines, in_file), *in_variables]

@@ -14,7 +14,9 @@ from scheduler.errors import SettingsError
 from scheduler.jobspec.bodies import Body, body_at, keys_of
 from scheduler.jobspec.problems import path_text
 from scheduler.jobspec.yaml_lines import read_documents
-from scheduler.settings import ENV_PASSED_OVER, Address, Settings, load_settings, variables
+from scheduler.settings import Address, Settings, load_settings
+from scheduler.settings_sources import ENV_PASSED_OVER, variables
+from tests.jobspec.documents import unhurried
 
 ROOT = Path(__file__).parents[1]
 FILE = ROOT / "config" / "offerd.yaml"
@@ -158,7 +160,7 @@ listen: 8080
         f"{path}:7: framework.roles: must be a list, not text ([prod, batch])",
         f'{path}:8: framework.user: "a b" is not a user name (no white space, no colon)',
         f'{path}:9: log.level: must be debug or info or warning or error, not "loud"',
-        f"{path}:10: unknown_tasks: must be a mapping, not text",
+        f"{path}:10: unknown_tasks: must be keep or {{kill_after: 1h}}, not text",
         f"{path}:11: offers: has no value (give one, or leave the key out)",
         f"{path}:12: listen: must be text, not a number (quote it)",
         f"OFFERD_LAUNCH_TIMEOUT: launch_timeout: 5 {duration}",
@@ -279,12 +281,14 @@ def settings_or_problems(path: Path | None, environ: dict[str, str]) -> Settings
         return str(error)
 
 
-@given(st.dictionaries(st.sampled_from(variables()), st.text(max_size=12), max_size=4))
+@given(st.dictionaries(st.sampled_from(variables(Settings)), st.text(max_size=12), max_size=4))
+@unhurried
 def test_any_variables_give_settings_or_problems(environ: dict[str, str]) -> None:
     assert settings_or_problems(None, environ)
 
 
 @given(st.text(max_size=60))
+@unhurried
 def test_any_file_gives_settings_or_problems(
     tmp_path_factory: pytest.TempPathFactory, text: str
 ) -> None:

@@ -43,6 +43,11 @@ class Body(BaseModel):
 BodyT = TypeVar("BodyT", bound=Body)
 
 
+def refusal(text: str) -> PydanticCustomError:
+    """What a validator raises for pydantic to collect."""
+    return PydanticCustomError("wrong", "{text}", {"text": text})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Checked:
     """Annotates a field with the function that judges it and with its JSON schema."""
@@ -54,7 +59,7 @@ class Checked:
         try:
             return self.parse(value)
         except Wrong as error:
-            raise PydanticCustomError("wrong", "{text}", {"text": str(error)}) from error
+            raise refusal(str(error)) from error
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler

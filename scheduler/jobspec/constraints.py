@@ -15,12 +15,14 @@ ATTRIBUTE_PATTERN: Final = r"(hostname|@region|@zone|[A-Za-z0-9_][A-Za-z0-9_.-]*
 CONSTRAINT_PATTERN: Final = rf"^\s*(hostname\s+unique|{ATTRIBUTE_PATTERN}\s+(is|like)\s+\S.*)\s*$"
 FORMS: Final = "hostname unique, ATTRIBUTE is VALUE, ATTRIBUTE like EXPRESSION"
 EXPRESSION_CHARS_MAX: Final = 200
+COUNT_MAX: Final = 255
 REPEATS_MAX: Final = 3
 """Open repetitions in one expression: the time to refuse a text grows with its length to this."""
 
 _ATTRIBUTE: Final = re.compile(ATTRIBUTE_PATTERN)
 _REPEAT: Final = re.compile(r"[*+?]|\{\d*,?\d*\}")
 _EXACT: Final = re.compile(r"\{\d+\}")
+_COUNT: Final = re.compile(r"\d+")
 _TWO_MEANINGS: Final = re.compile(r"\[|--|&&|~~|\|\|")
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
 _CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
@@ -92,8 +94,8 @@ def _check_classes(expression: str) -> None:
 
 
 def _check_repeats(expression: str) -> None:
-    """Walks a valid expression. A group varies when it holds an alternative or an open repetition;
-    repeating one that varies makes matching exponential."""
+    """Walks a valid expression. A group varies when it holds an alternative or a repetition;
+    repeating one that varies multiplies the ways to match, up to exponentially many."""
     varies = [False]
     closed_varies = False
     repeats = 0
@@ -120,12 +122,18 @@ def _check_repeats(expression: str) -> None:
             step = found.end() - position
             if after_group:
                 raise Wrong(f"{quoted(expression)} repeats a group that itself varies (simpler)")
-            if _EXACT.fullmatch(found.group()) is None:
-                varies[-1] = True
-                repeats += 1
+            varies[-1] = True
+            repeats += _open_repeats(found.group())
         position += step
     if repeats > REPEATS_MAX:
         raise Wrong(f"{quoted(expression)} has {repeats} open repetitions (at most {REPEATS_MAX})")
+
+
+def _open_repeats(repeat: str) -> int:
+    """1 for a repetition whose length is open, 0 for an exact one."""
+    if any(len(count) > 3 or int(count) > COUNT_MAX for count in _COUNT.findall(repeat)):
+        raise Wrong(f"the expression repeats {repeat} times (at most {COUNT_MAX})")
+    return 0 if _EXACT.fullmatch(repeat) else 1
 
 
 def _check_escape(char: str) -> None:

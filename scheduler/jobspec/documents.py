@@ -4,6 +4,7 @@ Nothing here raises for what a user wrote: the outcome is jobs and problems. Fil
 nowhere else in this package. Neighbours: `yaml_lines`, `schema`, `cross`, `specs`.
 """
 
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from scheduler.jobspec.cross import cross_findings
 from scheduler.jobspec.problems import NO_LINES, Finding, KeyPath, Problem, kind_of, placed
 from scheduler.jobspec.schema import JobBody
 from scheduler.jobspec.specs import JobDefaults, spec_of
-from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX, Document, read_documents
+from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX, read_documents
 
 JOB_BYTES_MAX = 128 * 1024
 """One job as a record: it travels with each launch, and a store's transaction takes 1 MiB."""
@@ -80,7 +81,7 @@ def _declared(text: str, file: str, defaults: JobDefaults) -> tuple[list[Declare
     declared: list[Declared] = []
     problems: list[Problem] = []
     for document, yaml_findings in reading.documents:
-        spec, findings = _document_spec(document, yaml_findings, defaults)
+        spec, findings = _spec(document.value, document.written, defaults, list(yaml_findings))
         problems += placed(file, document.lines, findings)
         if spec is not None:
             line = document.lines.keys.get(("job",), 0)
@@ -88,12 +89,6 @@ def _declared(text: str, file: str, defaults: JobDefaults) -> tuple[list[Declare
     if reading.broken is not None:
         problems.append(Problem(file, reading.broken.line, "", reading.broken.text))
     return declared, problems
-
-
-def _document_spec(
-    document: Document, yaml_findings: Sequence[Finding], defaults: JobDefaults
-) -> tuple[JobSpec | None, list[Finding]]:
-    return _spec(document.value, document.written, defaults, list(yaml_findings))
 
 
 def _spec(
@@ -141,23 +136,33 @@ def _as_written(value: object, path: KeyPath, written: Mapping[KeyPath, str]) ->
 
 
 def _files(paths: Iterable[str | Path], problems: list[Problem]) -> list[str]:
-    names: list[str] = []
+    """The files that the paths mean, each once, however it is named."""
+    names: dict[str, str] = {}
     for path in map(str, paths):
-        if path == STDIN or not Path(path).is_dir():
-            names.append(path)
-            continue
-        inside = sorted(
-            str(found)
-            for found in Path(path).rglob("*")
-            if found.suffix in _SUFFIXES and found.is_file()
-        )
-        if not inside:
-            problems.append(Problem(path, 0, "", "holds no *.yaml or *.yml file"))
-        names += inside
-    names = list(dict.fromkeys(names))
-    if len(names) > FILES_MAX:
-        problems.append(Problem(names[FILES_MAX], 0, "", f"too many files (at most {FILES_MAX})"))
-    return names[:FILES_MAX]
+        inside = _inside(path, problems) if Path(path).is_dir() else [path]
+        for name in inside:
+            names.setdefault(name if name == STDIN else os.path.realpath(name), name)
+    files = list(names.values())
+    if len(files) > FILES_MAX:
+        problems.append(Problem(files[FILES_MAX], 0, "", f"too many files (at most {FILES_MAX})"))
+    return files[:FILES_MAX]
+
+
+def _inside(folder: str, problems: list[Problem]) -> list[str]:
+    """The job files of a folder at any depth, sorted. A folder that cannot be read is a problem."""
+
+    def refused(error: OSError) -> None:
+        problems.append(Problem(str(error.filename), 0, "", f"cannot be read: {error.strerror}"))
+
+    found = [
+        os.path.join(place, name)
+        for place, _, names in os.walk(folder, onerror=refused)
+        for name in names
+        if name.endswith(_SUFFIXES)
+    ]
+    if not found:
+        problems.append(Problem(folder, 0, "", "holds no *.yaml or *.yml file"))
+    return sorted(found)
 
 
 def _read(name: str, problems: list[Problem]) -> str | None:
@@ -183,7 +188,7 @@ def _read(name: str, problems: list[Problem]) -> str | None:
 
 
 def _without_twins(declared: Sequence[Declared], problems: Sequence[Problem]) -> JobsParsed:
-    """A job name may be declared once; two names that are one in task ids and keys are one too."""
+    """A job is declared once: which of two would count is nothing to guess."""
     first: dict[str, Declared] = {}
     jobs: list[JobSpec] = []
     twins: list[Problem] = []

@@ -1,10 +1,13 @@
 """Documents of jobs for tests: one minimal of each kind, and strategies for any that is valid."""
 
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from scheduler.core.model.ids import Role
 from scheduler.jobspec import JobDefaults
 
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For rules tested on a machine that may be busy with something else."""
 DEFAULTS = JobDefaults(role=Role("prod"))
 SERVICE = "job: web\nkind: service\ncommand: run\nresources: {cpus: 1, mem: 64MiB}\n"
 BATCH = "job: numbers\nkind: batch\ncommand: run\nresources: {cpus: 1, mem: 64MiB}\n"

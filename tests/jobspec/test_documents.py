@@ -13,7 +13,7 @@ from scheduler.core.model.resources import Amounts
 from scheduler.jobspec import from_document, load_paths, parse_jobs, to_document, to_yaml
 from scheduler.jobspec.documents import JOB_BYTES_MAX
 from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX
-from tests.jobspec.documents import BATCH, DEFAULTS, SERVICE, valid_documents
+from tests.jobspec.documents import BATCH, DEFAULTS, SERVICE, unhurried, valid_documents
 
 
 def only_job(text: str) -> JobSpec:
@@ -147,7 +147,7 @@ def test_the_largest_number_of_instances_is_that_of_the_core() -> None:
 
 
 @given(valid_documents())
-@settings(max_examples=150)
+@settings(unhurried, max_examples=150)
 def test_every_valid_document_is_a_job_and_every_job_is_shown_as_its_document(
     document: dict[str, object],
 ) -> None:
@@ -160,6 +160,7 @@ def test_every_valid_document_is_a_job_and_every_job_is_shown_as_its_document(
 
 
 @given(st.text() | st.binary().map(lambda data: data.decode("latin-1")))
+@unhurried
 def test_any_text_gives_jobs_or_problems(text: str) -> None:
     parse_jobs(text, "any.yaml", DEFAULTS)
 
@@ -174,7 +175,7 @@ _YAML_PIECES = st.sampled_from(
 
 
 @given(st.lists(_YAML_PIECES, max_size=25).map("".join))
-@settings(max_examples=200)
+@settings(unhurried, max_examples=200)
 def test_any_arrangement_of_yaml_gives_jobs_or_problems(text: str) -> None:
     parse_jobs(text, "any.yaml", DEFAULTS)
 
@@ -187,7 +188,7 @@ _ANY = st.recursive(
 
 
 @given(valid_documents(), st.data())
-@settings(max_examples=150)
+@settings(unhurried, max_examples=150)
 def test_any_value_in_any_place_gives_a_job_or_problems(
     document: dict[str, object], data: st.DataObject
 ) -> None:

@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from scheduler.jobspec import json_schema
 from scheduler.jobspec.yaml_lines import read_documents
-from tests.jobspec.documents import BATCH, SERVICE, valid_documents
+from tests.jobspec.documents import BATCH, SERVICE, unhurried, valid_documents
 
 EXAMPLES = Path(__file__).parents[2] / "config" / "jobs"
 VALIDATOR = Draft202012Validator(json_schema())
@@ -32,7 +32,7 @@ def test_the_examples_are_valid(path: Path) -> None:
 
 
 @given(valid_documents())
-@settings(max_examples=100)
+@settings(unhurried, max_examples=100)
 def test_every_document_that_the_parser_takes_is_valid(document: dict[str, object]) -> None:
     assert VALIDATOR.is_valid(document), list(VALIDATOR.iter_errors(document))
 

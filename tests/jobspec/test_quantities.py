@@ -14,6 +14,7 @@ from scheduler.jobspec.quantities import (
     parse_whole,
     size_text,
 )
+from tests.jobspec.documents import unhurried
 
 
 @pytest.mark.parametrize(
@@ -75,22 +76,26 @@ def test_what_is_no_size_is_refused(value: object) -> None:
 
 
 @given(st.integers(0, 3660 * 86_400_000))
+@unhurried
 def test_a_duration_is_written_as_it_is_read(milliseconds: int) -> None:
     assert parse_duration(duration_text(milliseconds / 1000)) == milliseconds / 1000
 
 
 @given(st.integers(0, 1024**3 * 1000))
+@unhurried
 def test_a_size_is_written_as_it_is_read(milli: int) -> None:
     assert parse_size(size_text(milli)) == milli
 
 
 @given(st.integers(1, 10_000_000))
+@unhurried
 def test_a_decimal_is_written_as_it_is_read(milli: int) -> None:
     number = decimal_number(milli)
     assert parse_decimal(number, least_milli=1, most_milli=10_000_000) == milli
 
 
 @given(st.floats() | st.integers())
+@unhurried
 def test_a_decimal_is_exact_or_refused(value: float) -> None:
     try:
         milli = parse_decimal(value, least_milli=1, most_milli=10_000_000)

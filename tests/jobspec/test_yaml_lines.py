@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -18,6 +19,7 @@ from scheduler.jobspec.yaml_lines import (
     resolve_plain,
 )
 from scheduler.jobspec.yaml_text import document_text
+from tests.jobspec.documents import unhurried
 
 
 def only_document(text: str) -> Document:
@@ -145,6 +147,7 @@ def test_a_byte_order_mark_is_passed_over() -> None:
 
 
 @given(st.text())
+@unhurried
 def test_no_text_makes_the_reader_raise(text: str) -> None:
     read_documents(text)
 
@@ -168,6 +171,7 @@ _SCALARS = (
         max_leaves=8,
     ).filter(lambda value: value is not None)
 )
+@unhurried
 def test_what_is_written_as_yaml_is_read_back_the_same(value: object) -> None:
     assert only_document(document_text(value)).value == value
 
@@ -192,6 +196,7 @@ def test_without_the_c_parser_the_same_is_read() -> None:
         text=True,
         check=True,
         timeout=30,
+        cwd=Path(__file__).parents[2],
     )
     reading = read_documents(text)
     assert reading.broken is not None
