@@ -12,7 +12,7 @@ ASKS_MAX = 1000
 
 
 class Asks:
-    def __init__(self, mailbox: Mailbox, timeout_s: float = ASK_TIMEOUT_S) -> None:
+    def __init__(self, mailbox: Mailbox, timeout_s: float) -> None:
         self._mailbox = mailbox
         self._timeout_s = timeout_s
         self._waiting: dict[Ticket, asyncio.Future[Answer]] = {}

@@ -32,7 +32,7 @@ from scheduler.core.policy import Policy
 from scheduler.core.views import Views
 from scheduler.errors import FrameworkRemoved, MasterUnavailable
 from scheduler.runtime import notices
-from scheduler.runtime.asks import Asks
+from scheduler.runtime.asks import ASK_TIMEOUT_S, Asks
 from scheduler.runtime.loop import EngineLoop, LoopLimits
 from scheduler.runtime.mailbox import Mailbox
 from scheduler.runtime.outbox import Outbox
@@ -53,6 +53,7 @@ class TermSettings(msgspec.Struct, frozen=True):
     new_id_when_removed: bool = False
     limits: LoopLimits = LoopLimits()
     agents_interval_s: float = AGENTS_INTERVAL_S
+    ask_timeout_s: float = ASK_TIMEOUT_S
 
 
 class Term:
@@ -77,7 +78,7 @@ class Term:
         self._mailbox = Mailbox(MAILBOX_MAX, self._wake)
         self._session = make_session(self._mailbox.room)
         self._engine = Engine(settings.policy, term=number, seed=seed)
-        self._asks = Asks(self._mailbox)
+        self._asks = Asks(self._mailbox, settings.ask_timeout_s)
         self._streams = 0
         self._stream_stands = False
         self._leading = False
