@@ -11,7 +11,7 @@ from aiohttp import web
 
 from scheduler.api.documents import read_job
 from scheduler.api.problems import not_found, refusal
-from scheduler.api.requests import Query, leading_views, read_struct, require_leading
+from scheduler.api.requests import Query, leading_views, page_of, read_struct, require_leading
 from scheduler.api.views_json import fields_of, json_answer, page_answer
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ApplyJob, DeleteJob, ScaleJob, StopJob
@@ -82,13 +82,8 @@ class JobRoutes:
         if views.job(job) is None:
             raise no_job(job)
         after, limit = query.paging()
-        page = views.tasks(
-            after,
-            limit,
-            job=job,
-            states=query.words("state", TASK_STATES),
-            ended=query.flag("ended"),
-        )
+        states, ended = query.words("state", TASK_STATES), query.flag("ended")
+        page = page_of(lambda: views.tasks(after, limit, job=job, states=states, ended=ended))
         return page_answer(page.items, page.next)
 
     async def scale(self, request: web.Request) -> web.Response:

@@ -5,14 +5,14 @@ It knows no route and asks nothing of the engine. Neighbours: `problems` (refusa
 """
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from aiohttp import web
 
 from scheduler.api.problems import Problem, bad_request, unavailable
-from scheduler.core.views import Views
+from scheduler.core.views import Page, Views
 from scheduler.runtime.protocols import Front
 
 PAGE_LIMIT_DEFAULT: Final = 200
@@ -89,6 +89,14 @@ class Query:
     def paging(self) -> Paging:
         limit = self.whole("limit", PAGE_LIMIT_DEFAULT, least=1, most=PAGE_LIMIT_MAX)
         return Paging(self.text("after"), limit)
+
+
+def page_of(read: Callable[[], Page[T]]) -> Page[T]:
+    """A page of the views; 400 for an `after` that no page ever gave."""
+    try:
+        return read()
+    except ValueError as error:
+        raise bad_request("after must be the `next` of the page before") from error
 
 
 async def read_body(request: web.Request, content_types: Collection[str]) -> bytes:

@@ -12,7 +12,7 @@ from scheduler.api.agent_files import PIECE_BYTES_MAX, AgentFiles
 from scheduler.api.documents import seconds_of
 from scheduler.api.job_routes import TASK_STATES
 from scheduler.api.problems import Problem, not_found, refusal
-from scheduler.api.requests import Query, leading_views, read_struct, require_leading
+from scheduler.api.requests import Query, leading_views, page_of, read_struct, require_leading
 from scheduler.api.views_json import json_answer, page_answer
 from scheduler.core.effects import Verdict
 from scheduler.core.events import KillTask
@@ -47,14 +47,10 @@ class TaskRoutes:
     async def list_tasks(self, request: web.Request) -> web.Response:
         query = Query(request, ("job", "state", "ended", "after", "limit"))
         after, limit = query.paging()
-        job = query.text("job")
-        page = leading_views(self._front).tasks(
-            after,
-            limit,
-            job=JobId(job) if job else None,
-            states=query.words("state", TASK_STATES),
-            ended=query.flag("ended"),
-        )
+        job = JobId(query.text("job")) or None
+        states, ended = query.words("state", TASK_STATES), query.flag("ended")
+        views = leading_views(self._front)
+        page = page_of(lambda: views.tasks(after, limit, job=job, states=states, ended=ended))
         return page_answer(page.items, page.next)
 
     async def show(self, request: web.Request) -> web.Response:

@@ -54,7 +54,9 @@ def _latest(attempts: Iterable[Fields]) -> Fields:
 
 
 def _by_prefix(client: Client, prefix: str) -> Fields:
-    found = [task for task in client.pages("tasks", ended=True) if task["id"].startswith(prefix)]
+    matches = (task for task in client.pages("tasks", ended=True) if task["id"].startswith(prefix))
+    # A finished instance is shown as its last attempt, and that attempt among the ended ones.
+    found = list({task["id"]: task for task in matches}.values())
     if len(found) == 1:
         return found[0]
     if not found:

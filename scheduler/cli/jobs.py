@@ -108,5 +108,6 @@ def delete(job: str, wait: bool, timeout: float, client: Client) -> None:
 def print_result(answer: Fields) -> None:
     """`web: changed, version 2`."""
     version = f", version {answer['version']}" if answer.get("version") is not None else ""
-    detail = f" ({clean(answer['detail'])})" if answer.get("detail") else ""
+    more = clean(answer.get("detail") or "")
+    detail = f" ({more})" if more and more != answer["result"] else ""
     click.echo(f"{answer['job']}: {answer['result']}{version}{detail}")

@@ -12,6 +12,8 @@ from scheduler.cli.output import Column, age, clean, field, moment, plain, print
 
 def why(task: Fields) -> str:
     """What there is to say of a task's state: why it waits, or what its last status said."""
+    if task["state"] == "running":
+        return plain(task["message"])
     return plain(task["waits_for"] or task["message"] or task["reason"])
 
 

@@ -261,7 +261,10 @@ def _counts(tasks: Collection[TaskView]) -> dict[str, int]:
     return counts
 
 
+# A cursor that begins with "!" stands for one that cannot be read.
 def _page(items: Sequence[T], key: Callable[[T], str], after: str, limit: int) -> Page[T]:
+    if after.startswith("!"):
+        raise ValueError(after)
     rest = [item for item in items if not after or key(item) > after]
     piece = rest[:limit]
     return Page(piece, key(piece[-1]) if len(rest) > limit else None)

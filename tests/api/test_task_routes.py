@@ -40,7 +40,7 @@ async def test_tasks_are_paged(api: Api) -> None:
     assert seen == [f"web.{index}.1.u1" for index in range(5)]
 
 
-@pytest.mark.parametrize("query", ["state=alive", "ended=yes", "instance=1", "limit=-1"])
+@pytest.mark.parametrize("query", ["state=alive", "ended=yes", "instance=1", "limit=-1", "after=!"])
 async def test_a_query_that_makes_no_sense_is_refused(api: Api, query: str) -> None:
     await problem_of(await api.get(f"/v1/tasks?{query}"), 400)
 
