@@ -111,14 +111,15 @@ class RealMaster:
 
 
 class EmulatedMaster:
-    """The project's emulator in a process of its own; tasks are simulated."""
+    """The project's emulator in a process of its own; tasks are simulated. `more` are further
+    options of the emulator, or others than those here."""
 
     name = "emulated"
     credential = FRAMEWORK_CREDENTIAL
     lacks = frozenset({"processes"})
 
-    def __init__(self, run_dir: Path) -> None:
-        options = {
+    def __init__(self, run_dir: Path, more: Document | None = None) -> None:
+        options: Document = {
             "host": EMULATOR_HOST,
             "agents": AGENTS,
             "cpus": 16,
@@ -128,6 +129,7 @@ class EmulatedMaster:
             "agent_ping_timeout_s": 1.0,
             "frameworks": {self.credential.principal: self.credential.secret},
             "work_dir": str(run_dir / "work"),
+            **(more or {}),
         }
         self._errors = (run_dir / "emulator.err").open("wb")
         self._process = subprocess.Popen(
@@ -146,6 +148,10 @@ class EmulatedMaster:
 
     def metrics(self) -> dict[str, float]:
         return self._get("/metrics/snapshot")
+
+    def account(self) -> dict[str, Document]:
+        """What its judge says of every task that was ever launched, by task id."""
+        return self._get("/emulator/tasks")
 
     def tear_down(self, framework_id: str) -> None:
         call = {"type": "TEARDOWN", "teardown": {"framework_id": {"value": framework_id}}}
