@@ -48,8 +48,7 @@ class ProcessRunner:
         means: Means,
         owner: asyncio.TaskGroup,
         on_status: Callable[[RunnerStatus], None],
-        *,
-        ended_sandboxes_max: int = ENDED_SANDBOXES_MAX,
+        ended_sandboxes_max: int,
     ) -> None:
         self._work_dir = work_dir
         self._means = means
@@ -135,7 +134,9 @@ def _failed(key: Key, message: str) -> RunnerStatus:
 
 
 @contextlib.asynccontextmanager
-async def process_runners(work_dir: Path) -> AsyncIterator[RunnerFactory]:
+async def process_runners(
+    work_dir: Path, *, ended_sandboxes_max: int = ENDED_SANDBOXES_MAX
+) -> AsyncIterator[RunnerFactory]:
     """Makes runners of real processes with sandboxes under `work_dir`, for one emulator.
 
     Leaving it ends all their tasks. Should the warden be killed, the block is cancelled and
@@ -152,7 +153,9 @@ async def process_runners(work_dir: Path) -> AsyncIterator[RunnerFactory]:
             means = Means(keeper, http, threads, Fetcher(http, threads))
 
             def make(index: int, on_status: Callable[[RunnerStatus], None]) -> ProcessRunner:
-                runner = ProcessRunner(root / f"agent-{index}", means, owner, on_status)
+                runner = ProcessRunner(
+                    root / f"agent-{index}", means, owner, on_status, ended_sandboxes_max
+                )
                 made.append(runner)
                 return runner
 
@@ -164,7 +167,7 @@ async def process_runners(work_dir: Path) -> AsyncIterator[RunnerFactory]:
                 await asyncio.gather(*(runner.close() for runner in made))
                 await keeper.close()
     finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+        await asyncio.to_thread(threads.shutdown, cancel_futures=True)
     if problem is not None:
         raise problem
 
