@@ -1,0 +1,27 @@
+"""docs/api.md names every route, and no other."""
+
+import re
+from pathlib import Path
+
+import aiohttp
+
+from scheduler.api.agent_files import HttpAgentFiles
+from scheduler.api.app import make_app
+from tests.api.conftest import DEFAULTS
+from tests.api.fake_front import FakeFront
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
+
+
+async def test_the_reference_has_every_route_and_no_other() -> None:
+    async with aiohttp.ClientSession() as session:
+        app = make_app(
+            FakeFront(), defaults=DEFAULTS, token=None, agent_files=HttpAgentFiles(session)
+        )
+        served = {
+            f"{route.method} {route.resource.canonical}"
+            for route in app.router.routes()
+            if route.resource is not None and route.method != "HEAD"
+        }
+    told = set(re.findall(r"^\| `([A-Z]+ /[^`]*)`", DOCUMENT.read_text(), re.MULTILINE))
+    assert told == served
