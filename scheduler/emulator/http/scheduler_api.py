@@ -1,5 +1,7 @@
 """POST /api/v1/scheduler: the checks of scheduler-api §1 in their order, calls, event streams."""
 
+import asyncio
+
 from aiohttp import web
 
 from scheduler.emulator.http.place import Place
@@ -43,6 +45,9 @@ class SchedulerApi:
             if call.type != Call.SUBSCRIBE:
                 answer = master.call(call, request.headers.get("Mesos-Stream-Id"), asked_by)
                 self._place.pulse.kick()
+                # Events that a call causes at once reach the stream before its answer, mostly,
+                # as with the real master: a client must not rely on the other order.
+                await asyncio.sleep(0)
                 return web.Response(status=answer.status, text=answer.text or None)
             self._check_subscription(request, call, asked_by)
         except Refused as refused:

@@ -198,6 +198,7 @@ class Agents:
                 reason = TaskStatus.REASON_AGENT_REREGISTERED
                 wall_s = tables.timeline.wall()
                 status = statuses.of_known_task(framework, task, reason, wall_s)
+                status.message = "The agent is back"
                 framework.send(statuses.update(status))
 
     def _recovered_framework(self, info: FrameworkInfo) -> Framework:
@@ -238,7 +239,10 @@ class Agents:
         if not framework.partition_aware and reason == TaskStatus.REASON_AGENT_REMOVED_BY_OPERATOR:
             reason = TaskStatus.REASON_AGENT_REMOVED
         wall_s = tables.timeline.wall()
-        status = statuses.by_master(framework, task.task_id, task.agent_id, state, reason, wall_s)
+        message = "The agent is lost"
+        status = statuses.by_master(
+            framework, task.task_id, task.agent_id, state, reason, wall_s, message
+        )
         unreachable = state == mesos.TASK_UNREACHABLE
         if unreachable:
             status.unreachable_time.nanoseconds = int(wall_s * 1e9)

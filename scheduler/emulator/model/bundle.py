@@ -117,12 +117,12 @@ def to_resources(amounts: Bundle, role: str | None, *, refined: bool) -> list[Re
     """On the wire: `role` is the allocation role (MULTI_ROLE only); `refined` frameworks see no
     `role` member, the others see `"*"`."""
     result: list[Resource] = []
-    for name, thousandths in amounts.scalars:
-        value = Value.Scalar(value=thousandths / 1000)
-        result.append(Resource(name=name, type=Value.SCALAR, scalar=value))
     for name, intervals in amounts.ranges:
         ranges = Value.Ranges(range=[Value.Range(begin=b, end=e) for b, e in intervals])
         result.append(Resource(name=name, type=Value.RANGES, ranges=ranges))
+    for name, thousandths in amounts.scalars:
+        value = Value.Scalar(value=thousandths / 1000)
+        result.append(Resource(name=name, type=Value.SCALAR, scalar=value))
     for resource in result:
         if role is not None:
             resource.allocation_info.role = role

@@ -129,20 +129,22 @@ class Tasks:
         task = framework.tasks.get(task_id)
         if task is not None:
             status = statuses.of_known_task(framework, task, reason, wall_s)
+            status.message = "Reconciliation: the latest state of the task"
             framework.send(statuses.update(status))
             return
         in_transition = tables.recovered if agent_id is None else agent_id in tables.recovered
         if in_transition:
             return
         if agent_id in tables.agents:
-            state = mesos.TASK_GONE
+            state, what = mesos.TASK_GONE, "the agent does not know the task"
         elif agent_id in tables.registry.unreachable:
-            state = mesos.TASK_UNREACHABLE
+            state, what = mesos.TASK_UNREACHABLE, "the agent is unreachable"
         elif agent_id in tables.registry.gone:
-            state = mesos.TASK_GONE_BY_OPERATOR
+            state, what = mesos.TASK_GONE_BY_OPERATOR, "the agent is gone"
         else:
-            state = mesos.TASK_UNKNOWN
-        status = statuses.by_master(framework, task_id, agent_id, state, reason, wall_s)
+            state, what = mesos.TASK_UNKNOWN, "nothing is known of the task"
+        message = f"Reconciliation: {what}"
+        status = statuses.by_master(framework, task_id, agent_id, state, reason, wall_s, message)
         if agent_id is not None and agent_id in tables.registry.unreachable:
             since_s = tables.registry.unreachable[agent_id]
             status.unreachable_time.nanoseconds = int(since_s * 1e9)
