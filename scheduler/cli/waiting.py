@@ -35,10 +35,13 @@ def progress_of(job: Fields) -> Progress:
     failed = counts.get("failed", 0) + counts.get("error", 0)
     if job["state"] in ("stopped", "deleting"):
         return Progress(f"it is {job['state']}", failed=True)
-    if job["update"] not in ("", "going on"):
-        return Progress(f"its update halts: {clean(job['update'])}", failed=True)
+    update = clean(job["update"])
+    # The engine's word for an update that will not go on by itself.
+    if "halted" in update:
+        return Progress(f"its update does not go on: {update}", failed=True)
     batch = job["kind"] == "batch"
     text = f"{finished} of {instances} finished" if batch else f"{running} of {instances} running"
+    text += f"; update: {update}" if update else ""
     ended = finished + failed
     if batch:
         all_finished = finished >= instances
@@ -46,7 +49,7 @@ def progress_of(job: Fields) -> Progress:
     if ended:
         # Ended for good: its restart policy lets nothing follow.
         return Progress(text, failed=running + ended >= instances)
-    return Progress(text, running >= instances and job["update"] == "")
+    return Progress(text, running >= instances and not update)
 
 
 class Absence:
@@ -116,7 +119,7 @@ def reasons(client: Client, job: str) -> list[str]:
     said: dict[str, None] = {}
     for task in tasks:
         why = task["waits_for"] or task["message"] or task["reason"]
-        if task["state"] not in ("running", "finished") and why:
+        if task["state"] not in ("running", "finished", "killed") and why:
             said[f"  {job}/{task['instance']} {task['state']}: {clean(why)}"] = None
     return list(said)[:REASONS_SHOWN]
 

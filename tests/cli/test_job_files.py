@@ -113,10 +113,22 @@ def test_a_failed_batch_is_told_at_once(run: Offerd, front: FakeFront, tmp_path:
 
 def test_an_update_that_halts_is_a_failure(run: Offerd, front: FakeFront, web_file: str) -> None:
     run("apply", web_file)
-    next(iter(front.jobs_by_id.values())).update = "instance 0 does not run"
+    [job] = front.jobs_by_id.values()
+    job.update = "2 of 3 instances run an older version; halted, instance 0 failed: exit 3"
     result = run("apply", web_file, "--wait", "--timeout", "20s")
     assert result.exit_code == 1
-    assert "instance 0 does not run" in result.stderr
+    assert "instance 0 failed: exit 3" in result.stderr
+
+
+def test_an_update_that_goes_on_is_waited_for(run: Offerd, front: FakeFront, web_file: str) -> None:
+    run("apply", web_file)
+    [job] = front.jobs_by_id.values()
+    job.update = "1 of 3 instances run an older version"
+    updated = threading.Timer(0.3, lambda: setattr(job, "update", ""))
+    updated.start()
+    result = run("apply", web_file, "--wait", "--timeout", "20s")
+    updated.join()
+    assert result.exit_code == 0, result.stderr
 
 
 def test_the_schema_takes_what_validate_takes() -> None:
