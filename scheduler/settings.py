@@ -146,6 +146,9 @@ def _parse_store(value: object) -> str:
 
 def _parse_url(value: object) -> str:
     text = parse_text(value)
+    if "@" in text:
+        # What stands there may be a password: it is not repeated, and others would see the URL.
+        raise Wrong("holds @ (http://host:port)")
     if not text.startswith(("http://", "https://")) or any(char.isspace() for char in text):
         raise Wrong(f"{quoted(text)} is no URL (http://host:port)")
     return text

@@ -261,8 +261,9 @@ def test_a_secret_needs_its_principal(token_file: Path) -> None:
     ]
 
 
-def test_credentials_in_the_master_url_are_refused_without_showing_them() -> None:
-    (problem,) = problems(OFFERD_MASTER="http://user:hunter2@host:5050")
+@pytest.mark.parametrize("name", ["OFFERD_MASTER", "OFFERD_ADVERTISE", "OFFERD_STORE"])
+def test_credentials_in_a_url_are_refused_without_showing_them(name: str) -> None:
+    (problem,) = problems(None, **{name: "http://user:hunter2@host:5050"})
     assert "hunter2" not in problem
 
 

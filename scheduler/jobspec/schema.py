@@ -82,8 +82,6 @@ _UPDATE = Update()
 
 
 class ContainerBody(Body):
-    later: ClassVar[frozenset[str]] = frozenset({"volumes", "networks", "parameters", "privileged"})
-
     image: Text = Field(description="the image's name")
     type: Annotated[str, choice(*ContainerType)] = Field(
         default=ContainerType.MESOS.value,

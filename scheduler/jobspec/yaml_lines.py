@@ -85,6 +85,9 @@ def read_documents(text: str) -> Reading:
         return Reading(tuple(read), error.problem)
     except yaml.YAMLError as error:
         return Reading(tuple(read), _syntax_problem(text, error))
+    except (OverflowError, ValueError):
+        # Only the pure parser: it takes the number of an escape for a character unjudged.
+        return Reading(tuple(read), LineProblem(0, "is not YAML: an escape is no character"))
     return Reading(tuple(read))
 
 

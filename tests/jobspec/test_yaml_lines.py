@@ -182,6 +182,8 @@ sys.modules["yaml._yaml"] = None
 import yaml
 from scheduler.jobspec.yaml_lines import read_documents
 assert not yaml.__with_libyaml__
+for escape in ("UFFFFFFFF", "U00110000"):
+    assert read_documents(f'a: "\\\\{escape}"').broken
 reading = read_documents(sys.stdin.read())
 json.dump([reading.documents[0][0].value, reading.broken[0]], sys.stdout)
 """
