@@ -49,16 +49,15 @@ class Scene:
         self._folder = folder
         self._name = re.sub(r"[^a-z0-9]+", "-", test_name.lower()).strip("-")[:60]
         self._daemons: list[DaemonProcess] = []
-        self._names: set[str] = set()
 
     def settings(
         self, *, master_url: str | None = None, secret: str | None = None, **framework: Any
     ) -> Document:
         """A settings document of this scenario's framework, with further keys of `framework`."""
         credential: Credential = self.master.credential
-        secret_file = self._folder / f"secret-{len(self._names)}"
+        secret_file = self._folder / ("secret" if secret is None else "other-secret")
         secret_file.write_text(secret or credential.secret)
-        settings = {
+        return {
             "master": master_url or self.master.url,
             "framework": {
                 "name": self._name,
@@ -68,8 +67,10 @@ class Scene:
             },
             "offers": {"revive_interval_min": "200ms"},
         }
-        self._names.add(settings["framework"]["name"])  # type: ignore[index]
-        return settings
+
+    def framework_name(self) -> str:
+        """The name of this scenario's frameworks; those of it are torn down at the end."""
+        return self._name
 
     def daemon(self, settings: Document | None = None) -> DaemonProcess:
         """A daemon that is not started yet, in a folder of its own."""
@@ -109,5 +110,5 @@ class Scene:
             daemon.kill9()
             print(f"--- {daemon.folder.name}\n{daemon.log_tail()}")
         for framework in self.master.state()["frameworks"]:
-            if framework["name"] in self._names:
+            if framework["name"] == self._name:
                 self.master.tear_down(framework["id"])

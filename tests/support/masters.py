@@ -127,6 +127,7 @@ class EmulatedMaster:
             "racks": AGENTS,
             "allocation_interval_s": 0.2,
             "agent_ping_timeout_s": 1.0,
+            "update_retry_s": 2.0,
             "frameworks": {self.credential.principal: self.credential.secret},
             "work_dir": str(run_dir / "work"),
             **(more or {}),

@@ -1,0 +1,171 @@
+"""Calls that are cut off or stalled on their way: nothing runs twice, nothing is lost."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from scheduler.mesos.access import Credential
+from tests.e2e.scene import Scene, batch, service
+from tests.support.cluster_state import FrameworkState
+from tests.support.proxy import CallProxy, Cut, Hold, Pass, SentCall, Stall, Swallow, Verdict
+from tests.support.term_thread import TermThread
+from tests.support.waiting import stays, wait_until
+
+STRIDE: Final = 23
+AROUND_THE_ENDS: Final = 3
+POINTS_MIN: Final = 25
+TERMS: Final = 4
+"""So many at once: of the second that each cut takes, most is waiting."""
+
+
+@dataclass
+class Hurt:
+    """What the proxy does to the first ACCEPT that launches one job.
+
+    `point` counts bytes from its beginning, or from its end: -1 is behind the last one. Lengths
+    differ a little, as the ids of offers do.
+    """
+
+    job: str
+    verdict: type[Cut] | type[Stall]
+    point: int
+    whole: bool = False
+    done: bool = False
+
+    def on_call(self, sent: SentCall) -> Verdict:
+        if self.done or self.job not in launched_jobs(sent):
+            return Pass()
+        self.done = True
+        length = len(sent.request)
+        after = self.point if self.point >= 0 else length + 1 + self.point
+        self.whole = after >= length
+        return self.verdict(after)
+
+
+def launched_jobs(sent: SentCall) -> set[str]:
+    """The jobs whose tasks an ACCEPT launches."""
+    operations = sent.call.accept.operations if sent.kind == "ACCEPT" else []
+    tasks = [task for operation in operations for task in operation.launch.task_infos]
+    return {task.task_id.value.rsplit(".", 3)[0] for task in tasks}
+
+
+@pytest.fixture
+def proxy(scene: Scene) -> Iterator[CallProxy]:
+    with CallProxy(scene.master.url) as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize("verdict", [Cut, Stall], ids=["cut", "stalled"])
+def test_an_accept_hurt_at_any_byte_doubles_no_instance(
+    scene: Scene, tmp_path: Path, verdict: type[Cut] | type[Stall]
+) -> None:
+    def hurt_some(number: int) -> int:
+        return hurt_accepts(scene, tmp_path / f"{number}.db", verdict, number)
+
+    with ThreadPoolExecutor(TERMS) as pool:
+        assert sum(pool.map(hurt_some, range(TERMS))) >= POINTS_MIN
+
+
+def hurt_accepts(scene: Scene, store: Path, verdict: type[Cut] | type[Stall], share: int) -> int:
+    """One term lives through its share of the cut points, each with a job of its own; says how
+    many those were."""
+    credential = Credential(scene.master.credential.principal, scene.master.credential.secret)
+    with (
+        CallProxy(scene.master.url) as proxy,
+        TermThread(store, proxy.url, scene.framework_name(), credential) as term,
+    ):
+        framework_id = term.framework_id()
+        length = _length_of_an_accept(scene, term, proxy, framework_id)
+        points = cut_points(length)[share::TERMS]
+        for point in points:
+            hurt = Hurt(f"cut-{point % 10_000:04}", verdict, point)
+            proxy.held.clear()
+            proxy.on_call = hurt.on_call
+            term.api.apply(service(hurt.job))
+            assert proxy.held.wait(10.0), f"no ACCEPT of {hurt.job} came"
+            (running,) = scene.wait_for_running(framework_id, hurt.job, 1)
+            # What arrived whole may have been taken; what did not cannot have been.
+            assert hurt.whole or attempt_of(running) == 2, hurt
+        count = len(points) + 1
+
+        def all_run_once() -> bool:
+            now = scene.framework(framework_id)
+            now.assert_none_twice()
+            return len(now.live()) == len(now.running()) == count
+
+        stays(all_run_once, "one task for each job", 1.0)
+        wait_until(lambda: term.api.status()["tasks"] == {"running": count}, "our view to agree")
+        assert term.api.status()["unknown_tasks"] == 0
+        return len(points)
+
+
+def attempt_of(task_id: str) -> int:
+    return int(task_id.split(".")[2])
+
+
+def cut_points(length: int) -> list[int]:
+    """Where to hurt a request: by strides, and at each of the bytes near its two ends."""
+    return [*range(AROUND_THE_ENDS), *range(STRIDE, length, STRIDE), *range(-AROUND_THE_ENDS, 0)]
+
+
+def _length_of_an_accept(
+    scene: Scene, term: TermThread, proxy: CallProxy, framework_id: str
+) -> int:
+    """Of a job with a name as long as those that follow."""
+    term.api.apply(service("cut-whole"))
+    scene.wait_for_running(framework_id, "cut-whole", 1)
+    (accept,) = [sent for sent in proxy.calls if "cut-whole" in launched_jobs(sent)]
+    return len(accept.request)
+
+
+def test_a_task_whose_accept_was_never_answered_is_kept(scene: Scene, proxy: CallProxy) -> None:
+    daemon, framework_id = scene.running_daemon(scene.settings(master_url=proxy.url))
+
+    def swallow(sent: SentCall) -> Verdict:
+        return Swallow() if sent.kind == "ACCEPT" and not proxy.held.is_set() else Pass()
+
+    proxy.on_call = swallow
+    daemon.api.apply(service("web"))
+    assert proxy.held.wait(10.0), "no ACCEPT came"
+    (running,) = scene.wait_for_running(framework_id, "web", 1)
+    wait_until(lambda: daemon.api.job("web")["tasks"] == {"running": 1}, "our view to agree")
+    wait_until(lambda: not daemon.api.status()["reconciling"], "the reconciliation to end")
+    assert attempt_of(running) == 1
+    assert scene.wait_for_running(framework_id, "web", 1) == [running]
+
+
+def test_an_update_that_was_not_acknowledged_before_the_kill_is_stored_and_acknowledged_after(
+    scene: Scene, proxy: CallProxy
+) -> None:
+    daemon, framework_id = scene.running_daemon(scene.settings(master_url=proxy.url))
+
+    def hold_acknowledgements(sent: SentCall) -> Verdict:
+        return Hold() if sent.kind == "ACKNOWLEDGE" else Pass()
+
+    proxy.on_call = hold_acknowledgements
+    daemon.api.apply(batch("once", 1))
+    assert proxy.held.wait(10.0), "no ACKNOWLEDGE came"
+
+    def ended_but_not_acknowledged() -> bool:
+        # A task that has ended is kept among the tasks until its last update is acknowledged.
+        (task,) = scene.framework(framework_id).framework["tasks"]
+        return str(task["state"]) == "TASK_FINISHED"
+
+    wait_until(ended_but_not_acknowledged, "the task to have ended")
+    daemon.kill9()
+    proxy.on_call = lambda _: Pass()
+    daemon.start()
+    assert daemon.wait_until_connected() == framework_id
+
+    def acknowledged() -> bool:
+        now: FrameworkState = scene.framework(framework_id)
+        assert not now.framework["tasks"]
+        (task,) = now.framework["completed_tasks"]
+        return str(task["state"]) == "TASK_FINISHED"
+
+    wait_until(acknowledged, "the acknowledgement at the master", 30.0)
+    assert daemon.api.job("once")["tasks"] == {"finished": 1}
