@@ -107,9 +107,14 @@ def no_result(check: CheckInfo) -> CheckStatusInfo:
             return CheckStatusInfo(type=check.type, tcp=CheckStatusInfo.Tcp())
 
 
+def seconds(asked: float) -> float:
+    """A time that can be waited for; what is below zero or no number is zero."""
+    return max(0.0, asked)
+
+
 async def _within(timeout_s: float, looking: Awaitable[Look], nothing: CheckStatusInfo) -> Look:
     try:
-        async with asyncio.timeout(timeout_s or UNLIMITED_S):
+        async with asyncio.timeout(seconds(timeout_s) or UNLIMITED_S):
             return await looking
     except TimeoutError:
         return Look(False, nothing)

@@ -78,7 +78,8 @@ class SandboxFiles:
                     partial(os.read, file, min(left, DOWNLOAD_PIECE_BYTES))
                 )
                 if not piece:
-                    break  # cut short meanwhile: the connection ends with too few bytes
+                    response.force_close()  # cut short meanwhile; the reader must notice
+                    break
                 left -= len(piece)
                 await response.write(piece)
             return response

@@ -55,6 +55,7 @@ class ProcessRunner:
         self._owner = owner
         self._on_status = on_status
         self._ended_max = ended_sandboxes_max
+        self._closed = False
         self._tasks: dict[Key, ProcessTask] = {}
         self._lives: set[asyncio.Task[None]] = set()
         self._sandboxes: dict[Key, Path] = {}  # by framework and executor: the latest run
@@ -63,6 +64,8 @@ class ProcessRunner:
 
     def launch(self, launch: TaskLaunch) -> None:
         """Starts a task. Problems are not raised but reported as a terminal status."""
+        if self._closed:
+            return
         key = launch.framework_id, launch.task.task_id.value
         try:
             directory = sandbox.path_of(self._work_dir, launch)
@@ -92,7 +95,8 @@ class ProcessRunner:
         return self._files.routes()
 
     async def close(self) -> None:
-        """Ends every task, SIGKILL after `CLOSE_GRACE_S`; reports nothing more."""
+        """Ends every task, SIGKILL after `CLOSE_GRACE_S`; starts and reports nothing more."""
+        self._closed = True
         for task in self._tasks.values():
             task.silence()
             task.kill(CLOSE_GRACE_S)

@@ -16,7 +16,7 @@ from typing import Final
 import aiohttp
 
 from scheduler.emulator.process import sandbox
-from scheduler.emulator.process.checks import HealthRule, Look, Prober, no_result
+from scheduler.emulator.process.checks import HealthRule, Look, Prober, no_result, seconds
 from scheduler.emulator.process.fetching import Fetcher
 from scheduler.emulator.process.keeping import Keeper, Run
 from scheduler.emulator.process.launch_failed import LaunchFailed
@@ -110,7 +110,7 @@ class ProcessTask:
             self._sigkill_at = now + wanted_s
             if self._run is not None:
                 self._begin_kill(self._run)
-            elif self._patience is not None:
+            elif self._patience is not None and not self._patience.expired():
                 self._patience.reschedule(now)
         elif self._killed_at + wanted_s < self._sigkill_at:
             self._sigkill_at = self._killed_at + wanted_s
@@ -125,6 +125,8 @@ class ProcessTask:
 
     async def _prepare(self) -> bool:
         """Sandbox and fetched files; False if a kill came first."""
+        if self._killed_at is not None:
+            return False
         try:
             async with asyncio.timeout(FETCH_S_MAX) as self._patience:
                 _refuse_what_is_not_emulated(self._info)
@@ -202,7 +204,7 @@ class ProcessTask:
     async def _check_health(self, loop: asyncio.AbstractEventLoop) -> None:
         check = self._info.health_check
         rule = HealthRule(check, loop.time())
-        await asyncio.sleep(check.delay_seconds)
+        await asyncio.sleep(seconds(check.delay_seconds))
         while not self._ending:
             look = await self._prober.health(check)
             if self._ending:
@@ -214,11 +216,11 @@ class ProcessTask:
             if rule.gives_up():
                 self.kill(None)
                 return
-            await asyncio.sleep(check.interval_seconds)
+            await asyncio.sleep(seconds(check.interval_seconds))
 
     async def _check(self) -> None:
         check = self._info.check
-        await asyncio.sleep(check.delay_seconds)
+        await asyncio.sleep(seconds(check.delay_seconds))
         while not self._ending:
             look: Look = await self._prober.check(check)
             if self._ending:
@@ -227,7 +229,7 @@ class ProcessTask:
                 self._check_status = look.result
                 reason = TaskStatus.REASON_TASK_CHECK_STATUS_UPDATED
                 self._report(mesos.TASK_RUNNING, reason=reason)
-            await asyncio.sleep(check.interval_seconds)
+            await asyncio.sleep(seconds(check.interval_seconds))
 
     @property
     def _ending(self) -> bool:

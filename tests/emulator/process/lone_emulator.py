@@ -2,7 +2,7 @@
 
     python -m tests.emulator.process.lone_emulator WORK_DIR COMMAND…
 
-prints its warden's process id once every task is running.
+says `running` once every task is.
 """
 
 import asyncio

@@ -105,6 +105,13 @@ async def test_a_task_that_never_gets_healthy_is_killed_after_its_grace(agent: A
     assert health_news(agent) == [False, False, False]
 
 
+async def test_times_that_make_no_sense_harm_nobody(agent: Agent) -> None:
+    times = "delay_seconds: nan interval_seconds: -1 timeout_seconds: nan grace_period_seconds: nan"
+    check = f'type: COMMAND {times} command {{ value: "true" }}'
+    agent.launch("t", "exec sleep 600", f"health_check {{ {check} }}")
+    await eventually(lambda: health_news(agent) == [True])
+
+
 async def test_a_check_that_hangs_counts_as_a_failure_and_leaves_nothing(agent: Agent) -> None:
     hang = 'command { value: "sleep 600 & sleep 600" }'
     check = f"type: COMMAND {QUICK} timeout_seconds: 0.2 consecutive_failures: 1 {hang}"

@@ -172,3 +172,16 @@ async def test_a_link_within_the_sandbox_is_followed(agent: Agent, files: Files)
 async def test_a_pipe_is_refused_and_not_waited_for(agent: Agent, files: Files) -> None:
     os.mkfifo(agent.sandbox("t") / "pipe")
     assert (await files.get("read", path=f"{BASE}/latest/pipe", offset=0))[0] == 400
+
+
+async def test_a_download_that_is_cut_short_is_noticed(agent: Agent, files: Files) -> None:
+    large = agent.sandbox("t") / "large"
+    large.touch()
+    os.truncate(large, 1 << 30)
+    async with files.session.get(
+        "/files/download", params={"path": f"{BASE}/latest/large"}
+    ) as response:
+        await response.content.read(1000)
+        os.truncate(large, 0)
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.content.read()

@@ -13,6 +13,7 @@ import pytest
 
 from scheduler.emulator.process import warden
 from scheduler.emulator.process.keeping import WardenEnded
+from scheduler.mesos.proto import mesos_v1_pb2 as mesos
 from tests.emulator.process.agents import BOUND_S, an_agent, eventually, lives, living
 
 TASKS = [
@@ -31,19 +32,13 @@ def noted(work_dir: Path) -> set[int]:
 
 
 @asynccontextmanager
-async def a_lone_emulator(work_dir: Path) -> AsyncIterator[Process]:
-    """In its own process, with `TASKS` running."""
+async def a_lone_emulator(work_dir: Path, tasks: list[str]) -> AsyncIterator[Process]:
+    """In its own process; it says `running` once all tasks are."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.emulator.process.lone_emulator", str(work_dir), *TASKS,
+        sys.executable, "-m", "tests.emulator.process.lone_emulator", str(work_dir), *tasks,
         stdout=PIPE,
     )  # fmt: skip
     try:
-        assert process.stdout is not None
-        async with asyncio.timeout(BOUND_S):
-            assert await process.stdout.readline() == b"running\n"
-        await eventually(lambda: len(noted(work_dir)) == len(TASKS))
-        assert all(lives(pid) for pid in noted(work_dir))
-        assert len(living(work_dir)) >= len(TASKS)
         yield process
     finally:
         if process.returncode is None:
@@ -51,33 +46,73 @@ async def a_lone_emulator(work_dir: Path) -> AsyncIterator[Process]:
             await process.wait()
 
 
+async def all_running(emulator: Process, work_dir: Path) -> None:
+    assert emulator.stdout is not None
+    async with asyncio.timeout(BOUND_S):
+        assert await emulator.stdout.readline() == b"running\n"
+    await eventually(lambda: len(noted(work_dir)) == len(TASKS))
+    assert all(lives(pid) for pid in noted(work_dir))
+    assert len(living(work_dir)) >= len(TASKS)
+
+
+async def nothing_is_left(work_dir: Path, warden_pid: int) -> None:
+    """The warden ends last; until then it may still be starting what it was told before."""
+    await eventually(lambda: not lives(warden_pid))
+    assert all_gone(work_dir)
+
+
 def all_gone(work_dir: Path) -> bool:
     return not living(work_dir) and not any(lives(pid) for pid in noted(work_dir))
 
 
 async def test_no_task_survives_kill_9_of_the_emulator(tmp_path: Path) -> None:
-    async with a_lone_emulator(tmp_path) as emulator:
+    async with a_lone_emulator(tmp_path, TASKS) as emulator:
+        await all_running(emulator, tmp_path)
+        [warden_pid] = warden.children_of(emulator.pid)
         emulator.kill()
         await emulator.wait()
-        await eventually(lambda: all_gone(tmp_path))
+        await nothing_is_left(tmp_path, warden_pid)
 
 
-async def test_no_task_survives_an_emulator_that_was_stopped_before_its_end(
-    tmp_path: Path,
-) -> None:
-    async with a_lone_emulator(tmp_path) as emulator:
+async def test_no_task_survives_kill_9_of_a_stopped_emulator(tmp_path: Path) -> None:
+    async with a_lone_emulator(tmp_path, TASKS) as emulator:
+        await all_running(emulator, tmp_path)
+        [warden_pid] = warden.children_of(emulator.pid)
         emulator.send_signal(signal.SIGSTOP)
         emulator.kill()
         await emulator.wait()
-        await eventually(lambda: all_gone(tmp_path))
+        await nothing_is_left(tmp_path, warden_pid)
+
+
+async def test_no_task_survives_kill_9_amid_many_starts(tmp_path: Path) -> None:
+    many = ["echo pid=$$ > note; exec sleep 600"] * 100
+    async with a_lone_emulator(tmp_path, many) as emulator:
+        await eventually(lambda: len(noted(tmp_path)) > 5)
+        [warden_pid] = warden.children_of(emulator.pid)
+        emulator.kill()
+        await emulator.wait()
+        await nothing_is_left(tmp_path, warden_pid)
 
 
 async def test_no_task_survives_an_interrupt_of_the_emulator(tmp_path: Path) -> None:
-    async with a_lone_emulator(tmp_path) as emulator:
+    async with a_lone_emulator(tmp_path, TASKS) as emulator:
+        await all_running(emulator, tmp_path)
         emulator.send_signal(signal.SIGINT)
         async with asyncio.timeout(BOUND_S):
             await emulator.wait()
         assert all_gone(tmp_path)
+
+
+async def test_no_zombie_is_left_while_the_emulator_runs(tmp_path: Path) -> None:
+    async with an_agent(tmp_path) as agent:
+        agent.launch("keeps", "exec sleep 600")
+        kept = (await agent.said("keeps", mesos.TASK_RUNNING)).executor_pid
+        assert kept is not None
+        for number in range(20):
+            agent.launch(f"t{number}", "sleep 0.01 & exit 0")
+        for number in range(20):
+            await agent.ended(f"t{number}")
+        await eventually(lambda: warden.children_of(parent_of(kept)) == [kept])
 
 
 async def test_tasks_are_asked_before_they_are_killed_at_the_end(tmp_path: Path) -> None:
