@@ -3,22 +3,25 @@
 It opens no socket (`server` does) and reads no settings.
 """
 
+from typing import Final
+
 from aiohttp import web
 
 from scheduler.api.agent_files import AgentFiles
 from scheduler.api.cluster_routes import ClusterRoutes
 from scheduler.api.job_routes import JobRoutes
 from scheduler.api.middlewares import (
-    IN_FLIGHT_MAX,
     access,
     add_safe_headers,
     bounded_in_flight,
     errors_are_problems,
 )
-from scheduler.api.requests import BODY_BYTES_MAX
+from scheduler.api.requests import BODY_BYTES_MAX, LIMITS, Limits
 from scheduler.api.task_routes import TaskRoutes
 from scheduler.jobspec import JobDefaults
 from scheduler.runtime.protocols import Front
+
+USUAL_LIMITS: Final = Limits()
 
 
 def make_app(
@@ -27,13 +30,14 @@ def make_app(
     defaults: JobDefaults,
     token: str | None,
     agent_files: AgentFiles,
-    in_flight_max: int = IN_FLIGHT_MAX,
+    limits: Limits = USUAL_LIMITS,
 ) -> web.Application:
     """`token`: what every request but the health checks must bring; None: no token is asked."""
     app = web.Application(
         client_max_size=BODY_BYTES_MAX,
-        middlewares=[errors_are_problems, access(token), bounded_in_flight(in_flight_max)],
+        middlewares=[errors_are_problems, access(token), bounded_in_flight(limits.in_flight_max)],
     )
+    app[LIMITS] = limits
     app.on_response_prepare.append(add_safe_headers)
     app.add_routes(JobRoutes(front, defaults).routes())
     app.add_routes(TaskRoutes(front, agent_files).routes())

@@ -18,7 +18,6 @@ from aiohttp.typedefs import Handler, Middleware
 from scheduler.api.problems import Problem, too_many
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
-IN_FLIGHT_MAX: Final = 256
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
@@ -121,7 +120,7 @@ def _refuse_foreign_pages(request: web.Request) -> None:
         raise Problem(403, "requests from pages of another site are not carried out")
 
 
-def bounded_in_flight(most: int = IN_FLIGHT_MAX) -> Middleware:
+def bounded_in_flight(most: int) -> Middleware:
     """Overload is said at once (429) instead of queueing without end."""
     in_flight = 0
 

@@ -6,6 +6,7 @@ It knows no route and asks nothing of the engine. Neighbours: `problems` (refusa
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
@@ -18,10 +19,20 @@ from scheduler.runtime.protocols import Front
 PAGE_LIMIT_DEFAULT: Final = 200
 PAGE_LIMIT_MAX: Final = 1000
 BODY_BYTES_MAX: Final = 1024 * 1024
-BODY_READ_S: Final = 10.0
 JSON_TYPES: Final = frozenset({"application/json"})
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`in_flight_max` requests are answered at a time; a body must arrive within `body_read_s`."""
+
+    in_flight_max: int = 256
+    body_read_s: float = 10.0
+
+
+LIMITS: Final = web.AppKey("limits", Limits)
 
 
 def leading_views(front: Front) -> Views:
@@ -108,11 +119,12 @@ async def read_body(request: web.Request, content_types: Collection[str]) -> byt
     if request.content_type not in content_types or "Content-Type" not in request.headers:
         allowed = ", ".join(sorted(content_types))
         raise Problem(415, f"the body must have one of these content types: {allowed}")
+    deadline_s = request.app[LIMITS].body_read_s
     try:
-        async with asyncio.timeout(BODY_READ_S):
+        async with asyncio.timeout(deadline_s):
             return await request.read()
     except TimeoutError as error:
-        raise Problem(408, f"the body did not arrive within {BODY_READ_S:.0f} s") from error
+        raise Problem(408, f"the body did not arrive within {deadline_s:g} s") from error
 
 
 async def read_struct(request: web.Request, shape: type[T]) -> T:

@@ -7,6 +7,7 @@ It prints nothing. What goes wrong is a `RequestFailed` whose text says what to 
 import http.client
 import json
 import ssl
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ import click
 
 REQUEST_S: Final = 35.0
 """The daemon answers a change within 30 s, or says that it could not."""
-ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
+ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
+PIECE_BYTES: Final = 64 * 1024
 PAGE_LIMIT: Final = 1000
 
 Fields = dict[str, Any]
@@ -94,8 +96,8 @@ class Client:
         try:
             connection.request(method, target, body=data, headers=headers)
             response = connection.getresponse()
-            content = response.read(ANSWER_BYTES_MAX)
-        except (OSError, http.client.HTTPException) as error:
+            content = content_of(response, time.monotonic() + self.request_s)
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
             raise self._silent(error) from error
         finally:
             connection.close()
@@ -141,6 +143,20 @@ class Client:
             case _:
                 why = str(error) or type(error).__name__
                 return RequestFailed(f"{self.server} cannot be asked: {why}")
+
+
+def content_of(response: http.client.HTTPResponse, deadline: float) -> bytes:
+    """The whole body, not later than the deadline (monotonic), or an error: never a part of it."""
+    content = bytearray()
+    while piece := response.read1(PIECE_BYTES):
+        content += piece
+        if len(content) > ANSWER_BYTES_MAX:
+            raise http.client.HTTPException("the answer is too long")
+        if time.monotonic() > deadline:
+            raise TimeoutError
+    if response.length:
+        raise http.client.IncompleteRead(bytes(content), response.length)
+    return bytes(content)
 
 
 def target_of(path: tuple[str, ...], query: Mapping[str, str | int | bool | None]) -> str:

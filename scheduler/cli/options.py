@@ -4,6 +4,8 @@
 """
 
 import functools
+import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -68,14 +70,16 @@ def output_option(command: Command) -> Command:
 
 def token_of(token_file: Path | None) -> str | None:
     """The token of the file, else of the environment; None where there is none."""
-    import os
-
     if token_file is None:
-        return os.environ.get("OFFERD_TOKEN") or None
-    with token_file.open("rb") as opened:
-        token = opened.read(TOKEN_BYTES_MAX).decode("utf-8", "replace").strip()
-    if not token:
-        raise click.UsageError(f"{token_file} is empty; it should hold the token")
+        source, token = "OFFERD_TOKEN", os.environ.get("OFFERD_TOKEN", "").strip()
+        if not token:
+            return None
+    else:
+        with token_file.open("rb") as opened:
+            text = opened.read(TOKEN_BYTES_MAX).decode("utf-8", "replace")
+        source, token = str(token_file), text.strip()
+    if not token or not token.isascii() or not token.isprintable():
+        raise click.UsageError(f"{source} does not hold a token (one line of ASCII)")
     return token
 
 
@@ -100,8 +104,6 @@ DURATION: Final = DurationType()
 
 def seconds_in(text: str) -> float | None:
     """The seconds of a duration; None for what is none."""
-    import re
-
     match = re.fullmatch(r"(?=\d)(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?(?:(\d+)ms)?", text)
     if match is None:
         return None

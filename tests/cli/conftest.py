@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -42,12 +43,15 @@ resources: {cpus: 0.1, mem: 32MiB}
 class DaemonThread:
     """`front` over HTTP at `url`, with one agent that serves files."""
 
-    def __init__(self, token: str | None = None, port: int = 0) -> None:
+    def __init__(
+        self, token: str | None = None, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self.front = FakeFront()
         self.agent = FakeAgent()
         self.url = ""
         self.port = port
         self._token = token
+        self._tls = tls
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -67,7 +71,12 @@ class DaemonThread:
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         server = ApiServer(
-            self.front, defaults=DEFAULTS, host=HOST, port=self.port, token=self._token
+            self.front,
+            defaults=DEFAULTS,
+            host=HOST,
+            port=self.port,
+            token=self._token,
+            tls=self._tls,
         )
         agent = web.AppRunner(self.agent.app(), shutdown_timeout=0.1)
         await agent.setup()
@@ -75,7 +84,7 @@ class DaemonThread:
         await server.start()
         self.front.agent_url = f"http://{HOST}:{agent.addresses[0][1]}"
         self.port = server.port
-        self.url = f"http://{HOST}:{server.port}"
+        self.url = f"{'http' if self._tls is None else 'https'}://{HOST}:{server.port}"
         self._ready.set()
         await self._stop.wait()
         await server.stop()

@@ -142,6 +142,15 @@ def test_the_token_comes_from_the_environment_or_a_file(
     assert invoke(["--token-file", str(token_file), "jobs"], server).exit_code == 0
 
 
+@pytest.mark.parametrize("text", ["", "two\nlines", "\u00fc"])
+def test_what_is_no_token_is_bad_usage(tmp_path: Path, text: str) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text(text)
+    result = invoke(["jobs", "--token-file", str(token_file)], {})
+    assert result.exit_code == 2
+    assert str(token_file) in result.stderr
+
+
 def test_without_the_token_the_user_is_told_where_to_put_it(guarded: DaemonThread) -> None:
     result = invoke(["jobs"], {"OFFERD_SERVER": guarded.url, "OFFERD_TOKEN": "wrong-secret"})
     assert result.exit_code == 1

@@ -1,6 +1,7 @@
 """`tasks`, `task`, `kill`, `logs`: and how a user may name a task."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -200,3 +201,24 @@ def test_a_reader_that_goes_away_is_no_traceback(daemon: DaemonThread) -> None:
         said = process.stderr.read()
     process.wait(DEADLINE_S)
     assert said == b""
+
+
+def printed_on_a_terminal(url: str, **env: str) -> bytes:
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "scheduler.cli.main", "tasks"],
+            stdout=theirs,
+            env=os.environ | {"OFFERD_SERVER": url} | env,
+            timeout=DEADLINE_S,
+            check=True,
+        )
+        return os.read(ours, 65_536)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+def test_states_have_colours_on_a_terminal_unless_told_not_to(daemon: DaemonThread) -> None:
+    assert b"\x1b[32mrunning" in printed_on_a_terminal(daemon.url, NO_COLOR="")
+    assert b"\x1b" not in printed_on_a_terminal(daemon.url, NO_COLOR="1")
