@@ -27,7 +27,7 @@ AGENT_CPUS = 4.0
 AGENT_MEM_MB = 2048.0
 AGENT_DISK_MB = 10_240.0
 TYPE_S_MAX = 60.0
-NEXT = ("jobs", "tasks", "status", "logs web/0", "scale web 5", "stop web")
+NEXT = ("jobs", "tasks", "status", "logs numbers/7", "scale web 5", "stop web")
 
 
 class DevOptions(msgspec.Struct, frozen=True):
