@@ -5,6 +5,7 @@ refused here: no group repeated that itself varies, few repetitions, nothing tha
 back. Neighbours: `schema`, and the matcher in `core.placement`, which compiles it again.
 """
 
+import math
 import re
 from typing import Final
 
@@ -16,8 +17,11 @@ CONSTRAINT_PATTERN: Final = rf"^\s*(hostname\s+unique|{ATTRIBUTE_PATTERN}\s+(is|
 FORMS: Final = "hostname unique, ATTRIBUTE is VALUE, ATTRIBUTE like EXPRESSION"
 EXPRESSION_CHARS_MAX: Final = 200
 COUNT_MAX: Final = 255
-REPEATS_MAX: Final = 3
-"""Open repetitions in one expression: the time to refuse a text grows with its length to this."""
+VALUE_CHARS: Final = 255
+"""How long a value is taken to be: a host name has no more."""
+WAYS_MAX: Final = 3_000_000
+"""Ways to cut a value into the pieces of an expression, all of which a match may try: that many
+take about a tenth of a second. Three repetitions without a limit are within it."""
 
 _ATTRIBUTE: Final = re.compile(ATTRIBUTE_PATTERN)
 _REPEAT: Final = re.compile(r"[*+?]|\{\d*,?\d*\}")
@@ -25,7 +29,7 @@ _EXACT: Final = re.compile(r"\{\d+\}")
 _COUNT: Final = re.compile(r"\d+")
 _TWO_MEANINGS: Final = re.compile(r"\[|--|&&|~~|\|\|")
 _ESCAPED: Final = re.compile(r"\\.", re.DOTALL)
-_CLASS: Final = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+_CLASS: Final = re.compile(r"\[\^?+(?:\\.|[^\\])(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
 def parse_constraint(value: object) -> Constraint:
@@ -98,11 +102,11 @@ def _check_repeats(expression: str) -> None:
     repeating one that varies multiplies the ways to match, up to exponentially many."""
     varies = [False]
     closed_varies = False
-    repeats = 0
+    choices: list[int] = []
     position = 0
     while position < len(expression):
         char = expression[position]
-        after_group = position > 0 and expression[position - 1] == ")" and closed_varies
+        after_group = position > 0 and expression[position - 1] == ")"
         step = 1
         if char == "\\":
             _check_escape(expression[position + 1])
@@ -118,22 +122,39 @@ def _check_repeats(expression: str) -> None:
             varies[-1] = varies[-1] or closed_varies
         elif char == "|":
             varies[-1] = True
+            choices.append(2)
         elif found := _REPEAT.match(expression, position):
             step = found.end() - position
-            if after_group:
+            if after_group and closed_varies:
                 raise Wrong(f"{quoted(expression)} repeats a group that itself varies (simpler)")
             varies[-1] = True
-            repeats += _open_repeats(found.group())
+            choices.append(_lengths(found.group(), group=after_group))
         position += step
-    if repeats > REPEATS_MAX:
-        raise Wrong(f"{quoted(expression)} has {repeats} open repetitions (at most {REPEATS_MAX})")
+    if _ways(choices) > WAYS_MAX:
+        raise Wrong(f"{quoted(expression)} could take long to match (fewer of * + ? {{}} |)")
 
 
-def _open_repeats(repeat: str) -> int:
-    """1 for a repetition whose length is open, 0 for an exact one."""
-    if any(len(count) > 3 or int(count) > COUNT_MAX for count in _COUNT.findall(repeat)):
+def _lengths(repeat: str, *, group: bool) -> int:
+    """How many lengths a repetition can have; of a group, how often it is gone through."""
+    counts = [int(count) if len(count) <= 3 else COUNT_MAX + 1 for count in _COUNT.findall(repeat)]
+    if any(count > COUNT_MAX for count in counts):
         raise Wrong(f"the expression repeats {repeat} times (at most {COUNT_MAX})")
-    return 0 if _EXACT.fullmatch(repeat) else 1
+    match repeat:
+        case "?":
+            return 2
+        case _ if _EXACT.fullmatch(repeat):
+            return max(counts[0], 1) if group else 1
+        case _ if len(counts) == 2:
+            return counts[1] - counts[0] + 1
+        case _:
+            return VALUE_CHARS
+
+
+def _ways(choices: list[int]) -> float:
+    """Lengths that share one value leave less to each other: of n without a limit, their order
+    counts once, so the product is divided by n!."""
+    unlimited = sum(1 for choice in choices if choice == VALUE_CHARS)
+    return math.prod(choices) / math.factorial(unlimited)
 
 
 def _check_escape(char: str) -> None:
