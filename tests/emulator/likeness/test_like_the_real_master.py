@@ -1,0 +1,71 @@
+"""The emulated master beside a real one: the same requests, the same answers."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.emulator.http.client import DEADLINE_S, a_cluster
+from tests.emulator.likeness.requests import REQUESTS, answer
+from tests.emulator.likeness.story import tell
+from tests.real_mesos.build import CannotBuild, ensure_built
+from tests.real_mesos.cluster import RealCluster
+
+pytestmark = [pytest.mark.real_mesos, pytest.mark.timeout(90, func_only=True)]
+
+CPUS, MEM_MB, DISK_MB = 4.0, 4096.0, 10_000.0
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Iterator[RealCluster]:
+    try:
+        build = ensure_built()
+    except CannotBuild as error:
+        pytest.skip(f"real Mesos cannot be built here: {error.reason}")
+    with RealCluster(build, tmp_path / "cluster") as cluster:
+        cluster.start(1, cpus=CPUS, mem=MEM_MB, disk=DISK_MB)
+        yield cluster
+
+
+async def test_both_masters_answer_requests_alike(real: RealCluster) -> None:
+    timeout = aiohttp.ClientTimeout(total=DEADLINE_S)
+    # A connection each: a stream that is left behind must not answer the next request.
+    fresh = aiohttp.TCPConnector(force_close=True)
+    async with (
+        a_cluster() as (_, emulated),
+        aiohttp.ClientSession(real.master_url, timeout=timeout, connector=fresh) as genuine,
+    ):
+        for name, request in REQUESTS.items():
+            assert (name, await answer(emulated, request)) == (name, await answer(genuine, request))
+
+
+async def test_both_masters_tell_the_same_story(real: RealCluster) -> None:
+    timeout = aiohttp.ClientTimeout(total=60.0)
+
+    async def lose() -> None:
+        await asyncio.to_thread(real.kill_agent, 0)
+
+    async def come_back() -> None:
+        await asyncio.to_thread(real.restart_agent, 0)
+
+    async with aiohttp.ClientSession(real.master_url, timeout=timeout) as web:
+        genuine = await tell(web, lose, come_back)
+    async with (
+        a_cluster(mem_mb=MEM_MB, disk_mb=DISK_MB, cpus=CPUS, agent_ping_timeout_s=1.0) as (
+            cluster,
+            _,
+        ),
+        aiohttp.ClientSession(cluster.url, timeout=timeout) as web,
+    ):
+
+        async def lose_emulated() -> None:
+            cluster.lose_agent(0)
+
+        async def come_back_emulated() -> None:
+            cluster.return_agent(0)
+
+        emulated = await tell(web, lose_emulated, come_back_emulated)
+    for told, expected in zip(emulated, genuine, strict=True):
+        assert told == expected
