@@ -5,6 +5,7 @@ never places them (placing.py) nor talks of offers.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -41,10 +42,18 @@ class Launched(NamedTuple):
     asked: bool
 
 
+class KillSent(NamedTuple):
+    """The last KILL of a task; only the deadline `again_at` of it counts."""
+
+    tries: int
+    at: float
+    again_at: float
+
+
 class Attempts:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._kill_tries: dict[TaskId, int] = {}
+        self._kills: dict[TaskId, KillSent] = {}
         self._launches: deque[Launched] = deque()
         self._launch_watch_set = False
 
@@ -63,10 +72,18 @@ class Attempts:
             within_reach |= before.state in AWAY or not before.live
             self.change(found, after)
         elif within_reach:
-            self.plan(found.job, found.instance.index)
+            self._confirmed(found)
         if within_reach:
-            self.kill_again(status.task_id)
+            self._take_up_kill(status.task_id)
         self.acknowledge(status)
+
+    def _confirmed(self, found: Found) -> None:
+        """The present master says what was stored: act on it, as it was not acted on before."""
+        if found.attempt.state in AWAY:
+            self.away_too_long(found.attempt.task_id)
+        if found.job.rolling:
+            self._desk.rolling[found.job.id] = None
+        self.plan(found.job, found.instance.index)
 
     def acknowledge(self, status: StatusUpdated) -> None:
         if status.uuid:
@@ -75,54 +92,32 @@ class Attempts:
 
     def change(self, found: Found, after: Attempt) -> None:
         """An attempt changed: store it, and do what follows from it."""
+        desk = self._desk
         job, instance, before = found
         if after.live:
-            self._desk.store(_with_live(instance, before, after))
-            self._notice(job, after)
+            desk.store(_shown_alive(_with_live(instance, before, after), after))
             if after.state in AWAY:
                 self._watch_away(job, after)
-            elif before.state in AWAY or not before.live:
-                self._on_return(job, after)
+            elif after.state is AttemptState.LAUNCHING:
+                self.launched(after.task_id)
         else:
-            self._ended(job, instance, before, after)
-            self._notice(job, after)
+            self._ended(job, instance, after)
+        self._notice(job, after)
         if job.rolling:
-            self._desk.rolling[job.id] = None
+            desk.rolling[job.id] = None
+        desk.touched[job.id] = None
         self.plan(job, instance.index)
 
-    def _on_return(self, job: Job, returned: Attempt) -> None:
-        """A task is back from a partition. Of two attempts of a service one must go."""
-        found = self._desk.state.find(returned.task_id)
-        others = [a for a in found.instance.live if a is not found.attempt] if found else []
-        present = [a for a in others if a.state not in AWAY and a.end is None]
-        if found is None or not present or returned.end is not None:
-            return
-        if job.spec.kind is Kind.BATCH:
-            return  # the first that finishes wins
-        match job.spec.unreachable.on_return:
-            case OnReturn.KEEP_NEW:
-                self.want_end(found, EndReason.SUPERSEDED)
-            case OnReturn.KEEP_OLD:
-                for other in present:
-                    newer = self._desk.state.find(other.task_id)
-                    if newer is not None:
-                        self.want_end(newer, EndReason.SUPERSEDED)
-
-    def _ended(self, job: Job, instance: Instance, before: Attempt, after: Attempt) -> None:
+    def _ended(self, job: Job, instance: Instance, after: Attempt) -> None:
         desk = self._desk
-        self._kill_tries.pop(after.task_id, None)
+        self._kills.pop(after.task_id, None)
         desk.reconciliation.answered(after.task_id)
         live = tuple(a for a in instance.live if a.task_id != after.task_id)
         ended = (after, *(a for a in instance.ended if a.task_id != after.task_id))
         instance = msgspec.structs.replace(instance, live=live, ended=ended[:ENDED_KEPT_MAX])
-        if before.live and job.outcome(instance) is None:
+        if job.outcome(instance) is None:
             instance = self._what_follows(job, instance, after)
-        self._desk.store(instance)
-        if job.outcome(instance) is Outcome.FINISHED:
-            for other in live:
-                found = desk.state.find(other.task_id)
-                if found is not None and other.end is None:
-                    self.want_end(found, EndReason.FINISHED_ELSEWHERE)
+        desk.store(instance)
 
     def _what_follows(self, job: Job, instance: Instance, ended: Attempt) -> Instance:
         desk = self._desk
@@ -168,16 +163,20 @@ class Attempts:
         if not job.wants(index):
             desk.queue.discard(key)
             if instance is not None:
-                self._end_all(job, instance)
+                self._end_all(instance.live, _reason_to_end(job))
             return
         if instance is None:
             self._enqueue(job, key, None)
-        elif job.outcome(instance) is not None or any(
-            self._holds_seat(job, attempt) for attempt in instance.live
-        ):
+            return
+        outcome = job.outcome(instance)
+        if outcome is Outcome.FINISHED:
+            self._end_all(instance.live, EndReason.FINISHED_ELSEWHERE)
+        else:
+            self._end_all(self._surplus(job, instance), EndReason.SUPERSEDED)
+        if outcome is not None or any(self._holds_seat(job, a) for a in instance.live):
             desk.queue.discard(key)
         else:
-            self._enqueue(job, key, instance.not_before)
+            self._enqueue(job, key, job.not_before(instance))
 
     def _enqueue(self, job: Job, key: InstanceKey, not_before: float | None) -> None:
         desk = self._desk
@@ -194,13 +193,28 @@ class Attempts:
         after_s = job.spec.unreachable.replace_after_s
         if attempt.state not in AWAY or attempt.away_since is None or after_s is None:
             return True
-        if not self._desk.reconciliation.confirmed(attempt.task_id):
+        if not self._spoken_of(attempt.task_id):
             return True
         return self._desk.now.wall < attempt.away_since + after_s
 
-    def _end_all(self, job: Job, instance: Instance) -> None:
-        reason = _reason_to_end(job)
-        for attempt in instance.live:
+    def _spoken_of(self, task: TaskId) -> bool:
+        """What we know of the task is what the master of the present stream said."""
+        return self._desk.connected and self._desk.reconciliation.confirmed(task)
+
+    def _surplus(self, job: Job, instance: Instance) -> list[Attempt]:
+        """A task is back from a partition: of two attempts of a service one must go, when it is
+        sure that both are there. Of a batch's, the first that finishes wins."""
+        present = [a for a in instance.live if a.state not in AWAY and a.end is None]
+        if len(present) < 2 or job.spec.kind is Kind.BATCH:
+            return []
+        if not all(self._spoken_of(attempt.task_id) for attempt in present):
+            return []
+        newest = job.spec.unreachable.on_return is OnReturn.KEEP_NEW
+        kept = max(present, key=lambda a: (a.version, a.number if newest else -a.number))
+        return [attempt for attempt in present if attempt is not kept]
+
+    def _end_all(self, attempts: Iterable[Attempt], reason: EndReason) -> None:
+        for attempt in attempts:
             if attempt.end is None:
                 found = self._desk.state.find(attempt.task_id)
                 if found is not None:
@@ -223,25 +237,31 @@ class Attempts:
         """None is sent to a task that is away (the master would not remember it) or that the
         present master has not spoken of; both are killed by the status that brings them back."""
         desk = self._desk
-        if (
-            attempt.end is None
-            or not desk.connected
-            or attempt.state in AWAY
-            or not desk.reconciliation.confirmed(attempt.task_id)
-        ):
+        if attempt.end is None or attempt.state in AWAY or not self._spoken_of(attempt.task_id):
             return
         step = desk.step
         step.call(Kill(step.call_id(), attempt.task_id, attempt.agent_id, attempt.end.grace_s))
-        tries = self._kill_tries.get(attempt.task_id, 0)
-        self._kill_tries[attempt.task_id] = tries + 1
+        sent = self._kills.get(attempt.task_id)
+        tries = sent.tries if sent is not None else 0
         policy = desk.policy
         pause_s = min(policy.kill_retry_s_initial * 2.0 ** min(tries, 10), policy.kill_retry_s_max)
-        desk.deadlines.add(desk.now.mono + pause_s, Due.KILL_AGAIN, attempt.task_id)
+        again_at = desk.now.mono + pause_s
+        self._kills[attempt.task_id] = KillSent(tries + 1, desk.now.mono, again_at)
+        desk.deadlines.add(again_at, Due.KILL_AGAIN, attempt.task_id)
 
-    def kill_again(self, task: TaskId) -> None:
+    def kill_again(self, task: TaskId, due: float) -> None:
         """KILL is best effort (guide §7): repeat until a terminal status was seen."""
+        sent = self._kills.get(task)
         found = self._desk.state.find(task)
-        if found is not None and found.attempt.live:
+        if sent is not None and sent.again_at == due and found is not None and found.attempt.live:
+            self._send_kill(found.attempt)
+
+    def _take_up_kill(self, task: TaskId) -> None:
+        """The task came within reach: if it is to end, say so, unless this step did already."""
+        sent = self._kills.get(task)
+        found = self._desk.state.find(task)
+        already_said = sent is not None and sent.at >= self._desk.now.mono
+        if found is not None and found.attempt.live and not already_said:
             self._send_kill(found.attempt)
 
     # --- away ------------------------------------------------------------------------------------
@@ -259,7 +279,7 @@ class Attempts:
         if found is None or found.attempt.state not in AWAY:
             return
         if self._holds_seat(found.job, found.attempt):
-            if desk.reconciliation.confirmed(task):
+            if self._spoken_of(task):
                 self._watch_away(found.job, found.attempt)
             return
         if found.attempt.state is AttemptState.UNKNOWN:
@@ -269,6 +289,21 @@ class Attempts:
             self.change(found, gone)
         else:
             self.plan(found.job, found.instance.index)
+
+    def watch_all_away(self, job: Job) -> None:
+        """The job says anew how long it waits for a task that is away."""
+        for instance in job.instances.values():
+            for attempt in instance.live:
+                if attempt.state in AWAY:
+                    self._watch_away(job, attempt)
+
+    def stream_began(self) -> None:
+        """What another master called away, this one may not: instances that were to be replaced
+        wait for its answer."""
+        for job in self._desk.state.jobs.values():
+            for instance in list(job.instances.values()):
+                if any(attempt.state in AWAY for attempt in instance.live):
+                    self.plan(job, instance.index)
 
     # --- launches --------------------------------------------------------------------------------
 
@@ -340,9 +375,8 @@ class Attempts:
             at = desk.mono_of(rollout.look_again_at)
             desk.deadlines.add(at, Due.ROLLOUT_SETTLES, job.id)
         if rollout.replace is not None:
-            attempt = job.instances[rollout.replace].live[-1]
-            found = desk.state.find(attempt.task_id)
-            if found is not None and attempt.end is None:
+            found = desk.state.find(rollout.replace)
+            if found is not None:
                 self.want_end(found, EndReason.REPLACED)
 
     # --- after loading ---------------------------------------------------------------------------
@@ -378,6 +412,14 @@ def _with_live(instance: Instance, before: Attempt, after: Attempt) -> Instance:
         return msgspec.structs.replace(instance, live=live)
     ended = tuple(a for a in instance.ended if a.task_id != task)
     return msgspec.structs.replace(instance, live=(after, *instance.live), ended=ended)
+
+
+def _shown_alive(instance: Instance, attempt: Attempt) -> Instance:
+    """An instance that was given up is not, once one of its tasks shows itself alive again."""
+    given_up = instance.outcome is not None and instance.outcome is not Outcome.FINISHED
+    if given_up and attempt.state not in AWAY:
+        return msgspec.structs.replace(instance, outcome=None)
+    return instance
 
 
 def _reason_to_end(job: Job) -> EndReason:

@@ -22,6 +22,8 @@ class StepBuilder:
         self._writes[key_of(record)] = Put(record)
 
     def remove(self, key: RecordKey) -> None:
+        """A removal keeps its own place in the order, after what was removed before it."""
+        self._writes.pop(key, None)
         self._writes[key] = Remove(key)
 
     def call_id(self) -> CallId:

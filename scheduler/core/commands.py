@@ -108,7 +108,7 @@ class Commands:
         template_version, run_version = before.template_version, before.run_version
         if spec.template != before.spec.template:
             template_version = version
-            if spec.kind is Kind.BATCH and job.ended:
+            if job.ended:
                 run_version = version
         record = msgspec.structs.replace(
             before,
@@ -124,6 +124,8 @@ class Commands:
         self._desk.queue.discard_job(job.id)
         job.rolling = job.rolling or template_version != before.template_version
         self._store(record, NoticeKind.JOB_CHANGED)
+        if spec.unreachable != before.spec.unreachable:
+            self._attempts.watch_all_away(job)
         self._answer(
             ticket, Verdict.DONE, "changed" if before.desired is Desired.RUN else "started", version
         )
@@ -178,6 +180,9 @@ class Commands:
 
     def _kill(self, command: KillTask) -> None:
         if command.task_id in self._unknown.tasks:
+            if not self._desk.connected:
+                self._answer(command.ticket, Verdict.UNAVAILABLE, "there is no master to ask")
+                return
             self._unknown.kill(command.task_id, command.grace_s or 0.0)
             self._answer(command.ticket, Verdict.DONE, "a task that is in no record of ours")
             return
@@ -222,13 +227,31 @@ class Endings:
         self._desk = desk
         self._kept: dict[JobId, None] = {}
 
+    def resume(self) -> None:
+        """After loading: finish a forgetting that a crash cut short, and keep the rest.
+
+        An ended job has a record of each instance. One that lacks some was being forgotten; run on,
+        it would use task ids anew."""
+        ended = [j for j in self._desk.state.jobs.values() if j.record.ended_at is not None]
+        ended.sort(key=lambda job: job.record.ended_at or 0.0)
+        for job in ended:
+            if any(index not in job.instances for index in range(job.spec.instances)):
+                self._forget(job, NoticeKind.JOB_FORGOTTEN)
+            else:
+                self.keep(job)
+
     def check(self, job: Job) -> None:
         """Call when instances of the job have changed."""
         desk, record = self._desk, job.record
         if record.desired is Desired.DELETE:
             if job.live == 0 and not job.todo:
                 self._forget(job, NoticeKind.JOB_DELETED)
-        elif job.runs and record.ended_at is None and job.spec.instances and job.ended:
+        elif not job.runs:
+            return
+        elif record.ended_at is not None and not job.ended:
+            # A task that had been given up is back.
+            desk.store(msgspec.structs.replace(record, ended_at=None))
+        elif record.ended_at is None and job.spec.instances and job.ended:
             desk.store(msgspec.structs.replace(record, ended_at=desk.now.wall))
             desk.step.notice(NoticeKind.JOB_ENDED, job=job.id)
             self.keep(job)
@@ -250,7 +273,7 @@ class Endings:
         desk = self._desk
         self._kept.pop(job_id, None)
         job = desk.state.jobs.get(job_id)
-        if job is None or job.record.ended_at is None:
+        if job is None or job.record.ended_at is None or job.live:
             return
         if early or job.record.ended_at + desk.policy.ended.keep_s <= desk.now.wall:
             self._forget(job, NoticeKind.JOB_FORGOTTEN)

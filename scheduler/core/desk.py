@@ -16,10 +16,14 @@ from scheduler.core.reconcile import Reconciliation
 from scheduler.core.records import Record, RecordKey
 from scheduler.core.state import State
 
+ROUNDING_S = 0.001
+"""Who is woken at a wall time must not find, by the last digit of a float, that it is still to
+come: waking and waiting again would never end."""
+
 
 class Desk:
-    """`connected` follows Subscribed and Disconnected. `rolling` and `unplanned` are jobs with
-    something to do in this or a later step. `random` is seeded once a term."""
+    """`connected` follows Subscribed and Disconnected. `rolling`, `unplanned` and `touched` are
+    jobs with something to do in this or a later step. `random` is seeded once a term."""
 
     def __init__(self, policy: Policy, term: int, seed: int) -> None:
         self.policy = policy
@@ -33,6 +37,8 @@ class Desk:
         self.now = Now(0.0, 0.0)
         self.rolling: dict[JobId, None] = {}
         self.unplanned: dict[JobId, None] = {}
+        self.touched: dict[JobId, None] = {}
+        """Jobs whose instances changed in this step: they may have ended."""
         self._calls = 0
         self.step = self.open_step()
 
@@ -49,8 +55,8 @@ class Desk:
         self.step.remove(key)
 
     def mono_of(self, wall: float) -> float:
-        """When a stored wall time comes, on the clock of the deadlines."""
-        return self.now.mono + max(0.0, wall - self.now.wall)
+        """When a stored wall time has surely come, on the clock of the deadlines."""
+        return self.now.mono + max(0.0, wall - self.now.wall) + ROUNDING_S
 
     def jittered(self, seconds: float, share: float) -> float:
         return seconds * (1.0 + share * (2.0 * self.random.random() - 1.0))

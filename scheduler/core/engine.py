@@ -64,7 +64,6 @@ class Engine:
         self._endings = Endings(self._desk)
         self._inventory = Inventory()
         self.views = StateViews(self._desk, self._offers, self._unknown, self._inventory)
-        self._touched: dict[JobId, None] = {}
 
     # --- before the first event ------------------------------------------------------------------
 
@@ -77,12 +76,12 @@ class Engine:
         desk = self._desk
         desk.now = now
         desk.open_step()
-        for key in list(desk.state.orphans):
+        for key in desk.state.left_over():
             desk.remove(key)
+        self._endings.resume()
         for job in desk.state.jobs.values():
             for instance in job.instances.values():
                 self._attempts.resume(job, instance)
-            self._endings.keep(job)
         for job_id in list(desk.state.jobs):
             plan_all(desk, job_id)
         return desk.step.finish(now.mono, more=True)
@@ -123,11 +122,11 @@ class Engine:
         held = self._placing.match(budget)
         self._offers.settle(keep=held or bool(desk.store_refusing))
         self._attempts.forget_started()
-        for job_id in list(self._touched):
+        for job_id in list(desk.touched):
             job = desk.state.jobs.get(job_id)
             if job is not None:
                 self._endings.check(job)
-        self._touched.clear()
+        desk.touched.clear()
         return step.finish(desk.deadlines.next_at, more or held)
 
     def _plan(self, rows: int) -> bool:
@@ -141,7 +140,7 @@ class Engine:
                 rows -= 1
                 self._attempts.plan(job, job.todo.popleft())
             del desk.unplanned[job_id]
-            self._touched[job_id] = None
+            desk.touched[job_id] = None
         return False
 
     # --- events ----------------------------------------------------------------------------------
@@ -154,6 +153,7 @@ class Engine:
                 self._inventory.offered(event.offers)
                 for offer in event.offers:
                     self._offers.rows.add(offer)
+                self._placing.look_anew()
             case CallEnded():
                 self._on_call_ended(event)
             case OfferRescinded():
@@ -192,7 +192,6 @@ class Engine:
             self._attempts.acknowledge(status)
             return
         self._attempts.on_status(status, found)
-        self._touched[found.job.id] = None
 
     def _on_subscribed(self, event: Subscribed) -> None:
         """Everything of the old stream is void. The record is written even if nothing changed: a
@@ -211,7 +210,8 @@ class Engine:
         live = self._live_attempts()
         desk.reconciliation.unconfirmed = {task for task, _ in live}
         desk.reconciliation.begin(live, implicit=True)
-        desk.deadlines.add(desk.now.mono + desk.reconciliation.retry_s(), Due.RECONCILE, None)
+        self._attempts.stream_began()
+        self._reconcile_after(desk.reconciliation.retry_s())
         desk.step.notice(NoticeKind.CONNECTED, text=event.master_url)
 
     def _live_attempts(self) -> list[tuple[TaskId, AgentId]]:
@@ -249,7 +249,6 @@ class Engine:
                             desk.now.wall,
                         )
                         self._attempts.change(found, gone)
-            self._touched[job.id] = None
         desk.step.answer(event.ticket, Verdict.DONE)
 
     def _on_call_ended(self, event: CallEnded) -> None:
@@ -276,7 +275,7 @@ class Engine:
             case Due.BACKOFF_ENDS, InstanceKey() as key:
                 desk.queue.wake(key, desk.now.mono)
             case Due.KILL_AGAIN, str(task):
-                self._attempts.kill_again(TaskId(task))
+                self._attempts.kill_again(TaskId(task), entry.at)
             case Due.AWAY_TOO_LONG, str(task):
                 self._attempts.away_too_long(TaskId(task))
             case Due.LAUNCH_OVERDUE, _:
@@ -284,7 +283,8 @@ class Engine:
             case Due.ROLLOUT_SETTLES, str(job):
                 desk.rolling[JobId(job)] = None
             case Due.RECONCILE, _:
-                self._reconcile_again()
+                if entry.at == desk.reconciliation.again_at:
+                    self._reconcile_again()
             case Due.REVIVE, _:
                 pass  # the offer policy, which every step ends with, looks for itself
             case Due.FORGET_JOB, str(job):
@@ -310,7 +310,12 @@ class Engine:
         else:
             reconciliation.begin(self._live_attempts(), implicit=True)
             pause_s = reconciliation.retry_s()
-        desk.deadlines.add(desk.now.mono + pause_s, Due.RECONCILE, None)
+        self._reconcile_after(pause_s)
+
+    def _reconcile_after(self, pause_s: float) -> None:
+        desk = self._desk
+        desk.reconciliation.again_at = desk.now.mono + pause_s
+        desk.deadlines.add(desk.reconciliation.again_at, Due.RECONCILE)
 
     # --- for invariants and tests ----------------------------------------------------------------
 

@@ -34,6 +34,11 @@ class Placing:
         self._attempts = attempts
         self._offers = offers
         self._in_flight: dict[CallId, tuple[TaskId, ...]] = {}
+        self._round = 0
+
+    def look_anew(self) -> None:
+        """Offers came: what did not fit before may fit now."""
+        self._round += 1
 
     def match(self, budget: Budget) -> bool:
         """Place what fits. True when the budget ran out first: the rest of the offers is kept."""
@@ -43,16 +48,26 @@ class Placing:
         left = min(budget.rows, budget.launches)
         for role in desk.policy.roles:
             launches: dict[int, list[Launch]] = {}
-            for waiting in desk.queue.active_groups(role):
+            groups = self._untried(role)
+            for waiting in groups:
                 if left <= 0:
                     break
                 placed = self._place_group(waiting, left, launches)
                 left -= max(placed, GROUP_COST_ROWS)
-            out_of_budget = left <= 0 and desk.queue.has_active(role)
+            out_of_budget = left <= 0 and any(self._is_untried(group) for group in groups)
             self._accept(role, launches, leave_s=0.0 if out_of_budget else None)
             if out_of_budget:
                 return True
+        self._round += 1
         return False
+
+    def _untried(self, role: Role) -> list[Waiting]:
+        return [group for group in self._desk.queue.active_groups(role) if self._is_untried(group)]
+
+    def _is_untried(self, group: Waiting) -> bool:
+        """What did not fit is not tried again until other offers come, so that a long queue is gone
+        through once, over as many steps as it takes."""
+        return bool(group.active) and group.tried != self._round
 
     def _place_group(self, waiting: Waiting, limit: int, launches: dict[int, list[Launch]]) -> int:
         rows = self._offers.rows
@@ -62,10 +77,14 @@ class Placing:
         indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
         placed = place(rows, group, len(indexes))
         waiting.shortfall = placed.shortfall
+        made = 0
         for index, row in zip(indexes, placed.rows.tolist(), strict=False):
             launch = self._make_attempt(job, index, row, group)
             if launch is not None:
+                made += 1
                 launches.setdefault(row, []).append(launch)
+        if made < len(indexes):
+            waiting.tried = self._round
         return len(placed.rows)
 
     def _make_attempt(self, job: Job, index: int, row: int, group: Group) -> Launch | None:
@@ -84,7 +103,7 @@ class Placing:
                 attempts=number,
                 live=(*instance.live, attempt),
                 ended=instance.ended,
-                failures=instance.failures,
+                failures=job.failures(instance),
             )
         )
         desk.queue.discard(InstanceKey(job.id, index))

@@ -12,9 +12,10 @@ from scheduler.core.placement.reasons import Shortfall
 
 
 class Waiting:
-    """The waiting instances of one job. `active` keeps the order of arrival."""
+    """The waiting instances of one job. `active` keeps the order of arrival; `tried` is the round
+    of offers in which no more of them fitted."""
 
-    __slots__ = ("active", "backoff", "job", "order", "priority", "role", "shortfall")
+    __slots__ = ("active", "backoff", "job", "order", "priority", "role", "shortfall", "tried")
 
     def __init__(self, job: JobId, role: Role, priority: int, order: int) -> None:
         self.job = job
@@ -24,6 +25,7 @@ class Waiting:
         self.active: dict[int, None] = {}
         self.backoff: dict[int, float] = {}
         self.shortfall: Shortfall | None = None
+        self.tried = -1
 
 
 class Queue:

@@ -32,6 +32,8 @@ class Reconciliation:
         self.unconfirmed: set[TaskId] = set()
         self.passed = False
         self.tries = 0
+        self.again_at: float | None = None
+        """The one deadline that counts; those of earlier streams are void."""
 
     @property
     def going_on(self) -> bool:

@@ -5,7 +5,7 @@ for the engine's own writes, so what runs is what is stored.
 from typing import NamedTuple
 
 from scheduler.core.jobs.job import Job
-from scheduler.core.model.ids import InstanceKey, JobId, TaskId, parse_task_id
+from scheduler.core.model.ids import InstanceKey, JobId, TaskId, Uid, parse_task_id
 from scheduler.core.model.instance import Attempt, Instance
 from scheduler.core.records import FrameworkKey, FrameworkRecord, JobRecord, Record, RecordKey
 
@@ -63,6 +63,17 @@ class State:
                 return Found(job, instance, attempt)
         return None
 
+    def left_over(self) -> list[InstanceKey]:
+        """Records of instances whose job is gone, or is another one of the same name: a deletion
+        that a crash cut short leaves them."""
+        strangers = [
+            instance.key
+            for job in self.jobs.values()
+            for instance in job.instances.values()
+            if any(_uid_of(a) != job.record.uid for a in (*instance.live, *instance.ended))
+        ]
+        return [*self.orphans, *strangers]
+
     def _apply_job(self, record: JobRecord) -> None:
         job = self.jobs.get(record.spec.job)
         if job is not None:
@@ -72,3 +83,8 @@ class State:
         self.jobs[job.id] = job
         for key in [key for key in self.orphans if key.job == job.id]:
             job.set_instance(self.orphans.pop(key))
+
+
+def _uid_of(attempt: Attempt) -> Uid | None:
+    parts = parse_task_id(attempt.task_id)
+    return parts.uid if parts is not None else None

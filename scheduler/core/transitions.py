@@ -55,7 +55,7 @@ def after_status(attempt: Attempt, status: StatusUpdated, wall: float) -> Attemp
     elif new in _PROGRESS and old in _PROGRESS:
         if _PROGRESS[new] < _PROGRESS[old]:
             return None
-        if new is old and status.healthy == attempt.healthy:
+        if new is old and status.healthy in (None, attempt.healthy):
             return None
     elif new is old:
         return None

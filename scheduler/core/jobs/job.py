@@ -8,7 +8,7 @@ from collections import Counter, deque
 
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.instance import AttemptState, Instance, Outcome
-from scheduler.core.model.job import JobSpec, Operator
+from scheduler.core.model.job import JobSpec, Kind, Operator
 from scheduler.core.records import Desired, JobRecord
 
 
@@ -20,6 +20,7 @@ class Job:
         "counts",
         "hosts",
         "instances",
+        "known",
         "live",
         "outcomes",
         "record",
@@ -76,11 +77,23 @@ class Job:
         chance, and a batch that is run again runs what had finished too."""
         if instance.outcome is None:
             return None
-        if instance.outcome is Outcome.FINISHED:
+        if instance.outcome is Outcome.FINISHED and self.spec.kind is Kind.BATCH:
             since = self.record.run_version
         else:
             since = self.record.template_version
         return instance.outcome if instance.outcome_version >= since else None
+
+    def failures(self, instance: Instance) -> int:
+        """Failures in a row of the present template."""
+        return 0 if self._failed_before(instance) else instance.failures
+
+    def not_before(self, instance: Instance) -> float | None:
+        """The wall time until which the present template backs off."""
+        return None if self._failed_before(instance) else instance.not_before
+
+    def _failed_before(self, instance: Instance) -> bool:
+        """What failed was another template; the present one starts with a clean record."""
+        return bool(instance.ended) and instance.ended[0].version < self.record.template_version
 
     def shown_state(self, instance: Instance) -> str:
         """What users see: the newest live attempt's state, else the outcome, else `queued`."""
@@ -92,11 +105,10 @@ class Job:
         """Instances by shown state; those never attempted count as queued while they are wanted.
         Instances beyond the wanted number that have ended are not counted."""
         counts = {state: count for state, count in self.counts.items() if count > 0}
-        if self.runs:
-            total = sum(counts.values())
-            if total < self.spec.instances:
-                queued = counts.get(AttemptState.QUEUED, 0) + self.spec.instances - total
-                counts[AttemptState.QUEUED] = queued
+        never_attempted = self.spec.instances - self.known if self.runs else 0
+        if never_attempted:
+            queued = counts.get(AttemptState.QUEUED, 0) + never_attempted
+            counts[AttemptState.QUEUED] = queued
         return counts
 
     @property
@@ -107,6 +119,7 @@ class Job:
     def _reset(self) -> None:
         self.counts: Counter[str] = Counter()
         self.hosts: Counter[str] = Counter()
+        self.known = 0
         self.live = 0
         self.outcomes = 0
         self.unique_hosts = any(
@@ -117,6 +130,7 @@ class Job:
     def _count(self, instance: Instance, sign: int) -> None:
         self.live += sign * len(instance.live)
         wanted = self.wants(instance.index)
+        self.known += sign * wanted
         if instance.live or wanted:
             self.counts[self.shown_state(instance)] += sign
         if wanted and instance.outcome is not None and self.outcome(instance) is not None:

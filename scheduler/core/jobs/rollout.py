@@ -10,34 +10,37 @@ import msgspec
 
 from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import TaskId
-from scheduler.core.model.instance import AWAY, Attempt, AttemptState, Instance
+from scheduler.core.model.instance import AWAY, Attempt, AttemptState, Instance, Outcome
 from scheduler.core.model.job import JobSpec
 
 
 class Rollout(msgspec.Struct, frozen=True):
-    """`replace` is the instance whose attempt is to end now; `look_again_at` a wall time when
-    something will have settled; `over` when no attempt of an older template is left."""
+    """`replace` is the task that is to end now; `look_again_at` a wall time when something will
+    have settled; `over` when no attempt of an older template is left."""
 
-    replace: int | None = None
+    replace: TaskId | None = None
     look_again_at: float | None = None
     over: bool = False
     text: str = ""
 
 
 def next_replacement(job: Job, confirmed: Callable[[TaskId], bool], wall: float) -> Rollout:
-    """Attempts that the present master has not spoken of (`confirmed`) are left alone."""
+    """Attempts that the present master has not spoken of (`confirmed`) are left alone, and nothing
+    is built on what was stored of them."""
     spec, version = job.spec, job.record.template_version
-    old: list[int] = []
+    old: list[TaskId] = []
     waits: list[str] = []
     look_again_at: float | None = None
     for index in range(spec.instances):
         instance = job.instances.get(index)
         attempt = _present(instance)
         if attempt is None or attempt.end is not None:
-            waits.append(_why_absent(job, instance, index))
+            if instance is None or job.outcome(instance) is not Outcome.FINISHED:
+                waits.append(_why_absent(job, instance, index))
+        elif not confirmed(attempt.task_id):
+            waits.append(f"the master has not spoken of instance {index} yet")
         elif attempt.version < version:
-            if confirmed(attempt.task_id):
-                old.append(index)
+            old.append(attempt.task_id)
         elif (settles_at := _settles_at(spec, attempt)) is None:
             waits.append(f"instance {index} is not {_aim(spec)} yet")
         elif settles_at > wall:
