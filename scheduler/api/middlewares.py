@@ -101,22 +101,25 @@ def _require_token(request: web.Request, expected: bytes) -> None:
 
 
 def _require_own_name(request: web.Request) -> None:
-    name = urlsplit(f"//{request.headers.get('Host', '')}").hostname or ""
-    if name in _LOCAL_NAMES:
-        return
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
+    if not _is_own_name(request.headers.get("Host", "")):
         detail = "without a token offerd answers only to localhost and to IP addresses"
-        raise Problem(http.HTTPStatus.MISDIRECTED_REQUEST, detail) from None
+        raise Problem(http.HTTPStatus.MISDIRECTED_REQUEST, detail)
+
+
+def _is_own_name(host: str) -> bool:
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        return name in _LOCAL_NAMES or bool(ipaddress.ip_address(name))
+    except ValueError:
+        return False
 
 
 def _refuse_foreign_pages(request: web.Request) -> None:
     """A browser says where a changing request comes from; another site's is not carried out."""
-    if request.method in _READING:
-        return
     origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("Host", ""):
+    if origin is None or request.method in _READING:
+        return
+    if origin.partition("://")[2] != request.headers.get("Host", ""):
         raise Problem(403, "requests from pages of another site are not carried out")
 
 

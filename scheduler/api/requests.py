@@ -119,12 +119,16 @@ async def read_body(request: web.Request, content_types: Collection[str]) -> byt
     if request.content_type not in content_types or "Content-Type" not in request.headers:
         allowed = ", ".join(sorted(content_types))
         raise Problem(415, f"the body must have one of these content types: {allowed}")
+    if "Content-Encoding" in request.headers:
+        raise Problem(415, "compressed bodies are not taken")
     deadline_s = request.app[LIMITS].body_read_s
     try:
         async with asyncio.timeout(deadline_s):
             return await request.read()
     except TimeoutError as error:
         raise Problem(408, f"the body did not arrive within {deadline_s:g} s") from error
+    except (web.RequestPayloadError, ConnectionError) as error:
+        raise bad_request("the body did not arrive whole") from error
 
 
 async def read_struct(request: web.Request, shape: type[T]) -> T:

@@ -67,6 +67,7 @@ class ApiServer:
             keepalive_timeout=KEEPALIVE_S,
             shutdown_timeout=SHUTDOWN_S,
             handle_signals=False,
+            auto_decompress=False,
         )
         try:
             await self._runner.setup()

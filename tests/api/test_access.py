@@ -62,18 +62,30 @@ async def test_health_needs_no_token(guarded: Api) -> None:
     assert (await guarded.get("/readyz")).status == 200
 
 
-async def test_a_page_of_another_site_changes_nothing(api: Api, front: FakeFront) -> None:
-    foreign = {"Origin": "http://evil.example"}
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://[::1", ""])
+async def test_a_page_of_another_site_changes_nothing(
+    api: Api, front: FakeFront, origin: str
+) -> None:
+    foreign = {"Origin": origin}
     await problem_of(await api.post("/v1/jobs", json=WEB, headers=foreign), 403)
     await problem_of(await api.post("/v1/jobs/web/stop", headers=foreign), 403)
     await problem_of(await api.delete("/v1/jobs/web", headers=foreign), 403)
     assert front.commands == []
 
 
-async def test_a_foreign_name_for_loopback_is_not_answered(api: Api) -> None:
-    foreign = {"Host": "evil.example:8080"}
-    await problem_of(await api.get("/v1/jobs", headers=foreign), 421)
-    assert (await api.get("/v1/jobs", headers={"Host": "localhost:8080"})).status == 200
+async def test_a_page_of_our_own_may_change_things(api: Api, front: FakeFront) -> None:
+    own = {"Origin": f"http://{HOST}:{api.port}"}
+    assert (await api.post("/v1/jobs", json=WEB, headers=own)).status == 201
+
+
+@pytest.mark.parametrize("host", ["evil.example:8080", "[::1", "", "localhost.evil.example"])
+async def test_a_foreign_name_for_loopback_is_not_answered(api: Api, host: str) -> None:
+    await problem_of(await api.get("/v1/jobs", headers={"Host": host}), 421)
+
+
+@pytest.mark.parametrize("host", ["localhost:8080", "[::1]:8080", "127.0.0.1"])
+async def test_names_of_this_machine_are_answered(api: Api, host: str) -> None:
+    assert (await api.get("/v1/jobs", headers={"Host": host})).status == 200
 
 
 async def test_nothing_is_shared_with_other_sites(api: Api) -> None:

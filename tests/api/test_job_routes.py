@@ -1,5 +1,6 @@
 """`/v1/jobs`: every route's good and bad ways."""
 
+import gzip
 import io
 import json
 from typing import Any
@@ -112,6 +113,13 @@ async def test_a_body_that_is_no_job_is_refused(
         "/v1/jobs", data=io.BytesIO(body), headers={"Content-Type": content_type}
     )
     await problem_of(response, status)
+    assert front.commands == []
+
+
+async def test_a_compressed_body_is_refused_unread(api: Api, front: FakeFront) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    body = io.BytesIO(gzip.compress(json.dumps(WEB).encode()))
+    await problem_of(await api.post("/v1/jobs", data=body, headers=headers), 415)
     assert front.commands == []
 
 
