@@ -306,8 +306,9 @@ def _error(message: str) -> MesosError:
         return FrameworkRemoved(
             f"the master says: {message}. It ended this framework and its tasks for good and "
             "takes its id no more (by teardown, or because it was away for longer than "
-            "framework.failover_timeout). To go on, let the scheduler take a new id: then every "
-            "attempt of the old one ends as gone, and is replaced"
+            "framework.failover_timeout). To go on, let the scheduler take a new id with "
+            "framework.new_id_when_removed: true; then every attempt of the old one ends as gone, "
+            "and is replaced"
         )
     if _FAILED_OVER in said:
         return FailedOver(f"the master says: {message}")

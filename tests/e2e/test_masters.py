@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.e2e.conftest import Needs
 from tests.e2e.scene import Scene, service
 from tests.real_mesos.hand_made_scheduler import HandMadeScheduler
 from tests.support.cluster_state import Document
@@ -60,12 +61,16 @@ def test_a_task_that_stays_unreachable_is_replaced_and_one_of_two_is_killed_on_r
     agent = _lose_agent_of(scene, framework_id, lost)
     on_that_agent = [task for task in before if _agent_of(scene, framework_id, task) == agent]
     try:
-        wait_until(
-            lambda: len(scene.framework(framework_id).running("web")) == 2,
-            "replacements to run elsewhere",
-            UNREACHABLE_DEADLINE_S + 10.0,
+
+        def replaced_elsewhere() -> set[str]:
+            running = set(scene.framework(framework_id).running("web"))
+            assert len(running) == 2
+            assert not running & set(on_that_agent)
+            return running - set(before)
+
+        replaced = wait_until(
+            replaced_elsewhere, "replacements to run elsewhere", UNREACHABLE_DEADLINE_S + 10.0
         )
-        replaced = set(scene.framework(framework_id).running("web")) - set(before)
         assert len(replaced) == len(on_that_agent)
     finally:
         scene.master.return_agent(agent)
@@ -77,6 +82,23 @@ def test_a_task_that_stays_unreachable_is_replaced_and_one_of_two_is_killed_on_r
         assert lost in after
         assert not replaced & after
     wait_until(lambda: daemon.api.job("web")["tasks"] == {"running": 2}, "our view to agree")
+
+
+def test_tasks_of_an_agent_that_lost_its_disk_are_replaced(scene: Scene, needs: Needs) -> None:
+    needs("new agents")
+    daemon, framework_id = scene.running_daemon()
+    daemon.api.apply(service("web", 3, constraints=["hostname unique"]))
+    before = scene.wait_for_running(framework_id, "web", 3)
+    scene.master.replace_agent(_agent_of(scene, framework_id, before[0]))
+
+    def replaced() -> bool:
+        now = scene.framework(framework_id)
+        now.assert_none_twice()
+        running = now.running("web")
+        return len(running) == 3 and before[0] not in running
+
+    wait_until(replaced, "a task in place of the one that is gone", 20.0)
+    assert set(before[1:]) < set(scene.framework(framework_id).running("web"))
 
 
 def test_wrong_credentials_end_the_daemon_with_a_code_of_its_own(scene: Scene) -> None:

@@ -56,6 +56,10 @@ class Master(Protocol):
         """The same agent is back, with its tasks."""
         ...
 
+    def replace_agent(self, index: int) -> None:
+        """The agent is gone with all that it ran, and a new one comes in its place."""
+        ...
+
     def index_of(self, agent_id: str) -> int:
         """Which agent that is."""
         ...
@@ -74,7 +78,6 @@ class RealMaster:
         self._cluster = RealCluster(build, run_dir)
         # A scenario has a role of its own at times; agents leave room for all of them.
         self._cluster.start(AGENTS, auth=True, cpus=16, mem=8192)
-        self._agents: dict[str, int] = {}
 
     @property
     def url(self) -> str:
@@ -99,6 +102,9 @@ class RealMaster:
     def return_agent(self, index: int) -> None:
         self._cluster.restart_agent(index)
 
+    def replace_agent(self, index: int) -> None:
+        self._cluster.restart_agent(index, fresh=True)
+
     def index_of(self, agent_id: str) -> int:
         for index in range(AGENTS):
             agent = self._cluster.agent(index)
@@ -116,7 +122,7 @@ class EmulatedMaster:
 
     name = "emulated"
     credential = FRAMEWORK_CREDENTIAL
-    lacks = frozenset({"processes"})
+    lacks = frozenset({"processes", "new agents"})
 
     def __init__(self, run_dir: Path, more: Document | None = None) -> None:
         options: Document = {
@@ -167,6 +173,9 @@ class EmulatedMaster:
 
     def return_agent(self, index: int) -> None:
         _ask(self.url, "POST", f"/emulator/agents/{index}/return", None, {})
+
+    def replace_agent(self, index: int) -> None:
+        raise NotImplementedError("an emulated agent keeps its disk")
 
     def index_of(self, agent_id: str) -> int:
         agents = self.state()["slaves"]
