@@ -89,9 +89,10 @@ class ProcessTask:
             reason = TaskStatus.REASON_CONTAINER_LAUNCH_FAILED
             self._end(mesos.TASK_FAILED, str(error), reason, by_agent=True)
             return
+        killed_before = self._killed_at is not None
         self._run = run
         self._report(mesos.TASK_RUNNING)
-        if self._killed_at is not None:
+        if killed_before:
             self._begin_kill(run)
         try:
             self._report_end(await self._watch(run))
@@ -278,8 +279,8 @@ class ProcessTask:
         by_agent: bool = False,
     ) -> None:
         source = TaskStatus.SOURCE_AGENT if by_agent else TaskStatus.SOURCE_EXECUTOR
-        self._report(state, message, reason, source)
         self._over = True
+        self._report(state, message, reason, source)
 
     def _report(
         self,

@@ -118,16 +118,18 @@ def send_to_group(leader: int, number: int) -> None:
 def fork(order: Order) -> int:
     """Starts a process and returns its id once it has become the program; raises OSError."""
     read_end, write_end = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        _become(order, write_end)
-    os.close(write_end)
-    # The end of this pipe is the exec (its write end closes itself) or the child's exit.
     with open(read_end, "rb") as said:
+        try:
+            pid = os.fork()
+            if pid == 0:
+                _become(order, write_end)
+        finally:
+            os.close(write_end)
+        # The end of this pipe is the exec (its write end closes itself) or the child's exit.
         problem = said.read()
     if problem:
         os.waitpid(pid, 0)
-        raise OSError(problem.decode())
+        raise OSError(problem.decode(errors="replace"))
     return pid
 
 
@@ -171,12 +173,14 @@ class Warden:
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        with contextlib.suppress(BrokenPipeError), selectors.DefaultSelector() as selector:
-            selector.register(alarm, selectors.EVENT_READ)
-            selector.register(STDIN, selectors.EVENT_READ)
-            for line in self._lines(selector, alarm):
-                self._obey(json.loads(line))
-        self._end_all()
+        try:
+            with contextlib.suppress(BrokenPipeError), selectors.DefaultSelector() as selector:
+                selector.register(alarm, selectors.EVENT_READ)
+                selector.register(STDIN, selectors.EVENT_READ)
+                for line in self._lines(selector, alarm):
+                    self._obey(json.loads(line))
+        finally:
+            self._end_all()
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
@@ -213,10 +217,14 @@ class Warden:
         _say({"started": order.id, "pid": pid})
 
     def _signal(self, leader: int, number: int) -> None:
-        """To the group at once, and to each process that left it."""
+        """To the group at once, and to each process that left it. Of two leaders in one sandbox
+        the first is the task and has what went astray; the others are its checks."""
         directory = self._leaders[leader].directory
-        astray = [pid for pid in self._adopted() if directory_of(pid) == directory]
-        tree = tree_of([leader, *astray])
+        beside = (pid for pid, order in self._leaders.items() if order.directory == directory)
+        roots = [leader]
+        if next(beside) == leader:
+            roots += [pid for pid in self._adopted() if directory_of(pid) == directory]
+        tree = tree_of(roots)
         send_to_group(leader, number)
         send((pid for pid in tree if _group_of(pid) not in (leader, None)), number)
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scheduler.emulator.process.checks import HealthRule
 from scheduler.mesos.proto import mesos_v1_pb2 as mesos
 from scheduler.mesos.proto.mesos_v1_pb2 import CheckInfo, HealthCheck, TaskStatus
-from tests.emulator.process.agents import Agent, eventually
+from tests.emulator.process.agents import Agent, eventually, lives
 
 HEALTH = TaskStatus.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
 CHECK = TaskStatus.REASON_TASK_CHECK_STATUS_UPDATED
@@ -118,6 +118,19 @@ async def test_a_check_that_hangs_counts_as_a_failure_and_leaves_nothing(agent: 
     agent.launch("t", "exec sleep 600", f"health_check {{ {check} }}")
     last = await agent.ended("t")
     assert (last.state, last.healthy) == (mesos.TASK_KILLED, False)
+
+
+async def test_the_end_of_a_hanging_check_spares_what_the_task_started(agent: Agent) -> None:
+    hang = 'command { value: "exec sleep 600" }'
+    check = f"type: COMMAND {QUICK} timeout_seconds: 0.2 consecutive_failures: 0 {hang}"
+    daemon = "setsid sh -c 'sleep 600 & echo $! > note'; exec sleep 600"
+    agent.launch("t", daemon, f"health_check {{ {check} }}")
+    await eventually(lambda: len(health_news(agent)) >= 3)
+    daemon_pid = int((agent.sandbox("t") / "note").read_text())
+    assert lives(daemon_pid)
+    agent.kill("t")
+    await agent.ended("t")
+    await eventually(lambda: not lives(daemon_pid))
 
 
 async def test_a_check_ends_with_its_task(agent: Agent) -> None:

@@ -82,6 +82,20 @@ async def test_a_kill_during_the_fork_follows_the_running(agent: Agent) -> None:
     assert agent.states("t") == LIFE
 
 
+async def test_a_kill_in_answer_to_a_status_is_told_once(agent: Agent) -> None:
+    agent.reactions[mesos.TASK_RUNNING] = lambda: agent.kill("t")
+    agent.launch("t", "exec sleep 600")
+    await agent.ended("t")
+    assert agent.states("t") == LIFE
+
+
+async def test_a_kill_in_answer_to_the_end_comes_too_late(agent: Agent) -> None:
+    agent.reactions[mesos.TASK_FINISHED] = lambda: agent.kill("t")
+    agent.launch("t", "true")
+    await agent.ended("t")
+    assert agent.states("t") == ["TASK_STARTING", "TASK_RUNNING", "TASK_FINISHED"]
+
+
 async def test_unknown_and_ended_tasks_are_passed_over(agent: Agent) -> None:
     agent.kill("never")
     agent.launch("t", "true")
