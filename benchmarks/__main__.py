@@ -1,46 +1,89 @@
-"""`python -m benchmarks`: interleaved rounds, medians and spread."""
+"""Interleaved rounds of each benchmark, then medians and spread."""
 
 import argparse
+import os
 import platform
+import signal
 import statistics
+import subprocess
+import sys
 from collections.abc import Sequence
 
-from benchmarks import launch_path
+from benchmarks import launch_path, placement
+from benchmarks.children import PROJECT_ROOT, BenchmarkFailed
+from benchmarks.values import Benchmark, Figures, Load
 
-STORES = ("sqlite", "memory")
-
-
-def _line(name: str, values: Sequence[float], unit: str) -> str:
-    middle = statistics.median(values)
-    return f"{name:<34} {middle:>10,.0f} {unit:<10} [{min(values):,.0f} – {max(values):,.0f}]"
+SMALL = Load(agents=1_000, tasks=10_000)
+LARGE = Load(agents=10_000, tasks=100_000)
+BENCHMARKS = {
+    "launch": Benchmark(launch_path.launch, SMALL, "from OFFERS to acknowledged TASK_RUNNING"),
+    "storm": Benchmark(launch_path.storm, SMALL, "TASK_FINISHED of all tasks at once, durable"),
+    "restart": Benchmark(launch_path.restart, SMALL, "kill -9 and start, with all tasks running"),
+    "placement": Benchmark(placement.run, LARGE, "placement alone, against a naive first fit"),
+}
 
 
 def main() -> None:
+    options = _options()
+    # Children end with their contexts, so an end from outside has to unwind like any other.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+    names = options.only or list(BENCHMARKS)
+    print(_machine(), f"{options.rounds} rounds", sep="; ", flush=True)
+    rounds: dict[str, list[Figures]] = {name: [] for name in names}
+    for _ in range(options.rounds):
+        for name in names:
+            load = _load(BENCHMARKS[name], options)
+            try:
+                rounds[name].append(BENCHMARKS[name].run(load))
+            except BenchmarkFailed as failed:
+                sys.exit(f"{name}: {failed}")
+    for name in names:
+        _report(name, _load(BENCHMARKS[name], options), rounds[name])
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--agents", type=int, default=1_000)
-    parser.add_argument("--tasks", type=int, default=10_000)
+    parser.add_argument("--only", action="append", choices=list(BENCHMARKS), metavar="NAME",
+                        help=f"{', '.join(BENCHMARKS)}; may be repeated")  # fmt: skip
+    parser.add_argument("--agents", type=int, help="instead of each benchmark's own number")
+    parser.add_argument("--tasks", type=int)
     options = parser.parse_args()
-    print(f"python {platform.python_version()}, {platform.machine()}; {options.rounds} rounds")
-    print(f"launch path: {options.agents:,} agents, {options.tasks:,} tasks, one RUNNING a task")
-    rounds: dict[str, list[launch_path.Round]] = {store: [] for store in STORES}
-    for _ in range(options.rounds):
-        for store in STORES:
-            rounds[store].append(launch_path.run(options.agents, options.tasks, store))
-    for store in STORES:
-        valid = [one for one in rounds[store] if one.valid]
-        print(f"{store}: {len(valid)} of {options.rounds} rounds valid")
-        if valid:
-            print(_line(f"  {store} launched", [one.tasks_a_s for one in valid], "tasks/s"))
-            print(_line(f"  {store} CPU", [one.cpu_us_a_task for one in valid], "µs a task"))
-    ratios = [
-        durable.tasks_a_s / volatile.tasks_a_s
-        for durable, volatile in zip(rounds["sqlite"], rounds["memory"], strict=True)
-        if durable.valid and volatile.valid
-    ]
-    if ratios:
-        spread = f"[{min(ratios):.2f} – {max(ratios):.2f}]"
-        print(f"durable against not, by round: {statistics.median(ratios):.2f} {spread}")
+    for name in ("rounds", "agents", "tasks"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            parser.error(f"--{name} must be 1 or more")
+    return options
+
+
+def _load(benchmark: Benchmark, options: argparse.Namespace) -> Load:
+    return Load(options.agents or benchmark.load.agents, options.tasks or benchmark.load.tasks)
+
+
+def _machine() -> str:
+    cores = len(os.sched_getaffinity(0))
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"],
+        capture_output=True, text=True, check=False, cwd=PROJECT_ROOT,
+    ).stdout.strip()  # fmt: skip
+    return (
+        f"{cores} cores ({platform.machine()}), load {os.getloadavg()[0]:.1f}; "
+        f"Python {platform.python_version()}; commit {commit or 'unknown'}"
+    )
+
+
+def _report(name: str, load: Load, rounds: Sequence[Figures]) -> None:
+    valid = [figures.values for figures in rounds if figures.valid]
+    print(f"\n{name}: {BENCHMARKS[name].about}")
+    print(f"  {load.agents:,} agents, {load.tasks:,} tasks; {len(valid)} of {len(rounds)} valid")
+    for figure in valid[0] if valid else ():
+        values = [one[figure] for one in valid]
+        spread = f"[{_number(min(values))} – {_number(max(values))}]"
+        print(f"  {figure:<34} {_number(statistics.median(values)):>10}  {spread}")
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 if __name__ == "__main__":

@@ -1,148 +1,108 @@
-"""The whole path, durable: offer → ACCEPT → TASK_RUNNING → ACKNOWLEDGE, with SQLite on disk.
+"""The daemon as a child process, with a load master beside it: launches, updates, a restart.
 
-The daemon under test is the real one, as a child process; the load master is another. Timed from
-the OFFERS to the last acknowledgement; CPU is the daemon's own (user and system) from the submitted
-job to then.
+CPU is the daemon's own, user and system, from before the first byte of the load to after the last.
 """
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
+import contextlib
 import tempfile
 import time
-import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-HOST = "127.77.8.1"
-JOB = {
-    "job": "load",
-    "kind": "service",
-    "command": "sleep 1000",
-    "resources": {"cpus": 0.1, "mem": "32MiB"},
-}
-TICKS_A_SECOND = os.sysconf("SC_CLK_TCK")
+from benchmarks.children import BenchmarkFailed, Daemon, LoadMaster, Wave
+from benchmarks.values import Figures, Load
+
+JOB = "load"
 MASTER_CPU_SHARE_MAX = 0.7
 
 
-class Round(NamedTuple):
-    """`valid` is false when the load master was the bottleneck."""
-
-    tasks_a_s: float
-    cpu_us_a_task: float
-    valid: bool
-
-
-def run(agents: int, tasks: int, store: str = "sqlite") -> Round:
-    """One round in a fresh folder. Raises if the work was not done."""
-    with tempfile.TemporaryDirectory(prefix="offerd-bench-") as folder:
-        master_port, api_port = _free_port(), _free_port()
-        master = _start_master(master_port, agents, tasks)
-        daemon = _start_daemon(Path(folder), master_port, api_port, store)
-        try:
-            _wait_connected(api_port, daemon, Path(folder) / "log")
-            _post(api_port, {**JOB, "instances": tasks})
-            before = _cpu_s(daemon.pid)
-            assert master.stdout is not None
-            line = master.stdout.readline()
-            if not line:
-                raise RuntimeError("the load master ended without a result")
-            result: dict[str, float] = json.loads(line)
-            cpu_s = _cpu_s(daemon.pid) - before
-        finally:
-            _end(daemon)
-            _end(master)
-    if result["launched"] != tasks or result["acknowledged"] != tasks:
-        raise RuntimeError(f"not all of the work was done: {result}")
-    return Round(
-        tasks_a_s=tasks / result["seconds"],
-        cpu_us_a_task=cpu_s / tasks * 1e6,
-        valid=result["master_cpu_s"] <= MASTER_CPU_SHARE_MAX * result["seconds"],
+def launch(load: Load) -> Figures:
+    """Offer → ACCEPT → TASK_RUNNING → ACKNOWLEDGE, from the OFFERS to the last acknowledgement:
+    durable, then without a store."""
+    with _daemon(load, "sqlite") as (master, daemon):
+        durable, durable_cpu_s = _launched(master, daemon, load, "service")
+    with _daemon(load, "memory") as (master, daemon):
+        volatile, volatile_cpu_s = _launched(master, daemon, load, "service")
+    return Figures(
+        {
+            "sqlite: tasks/s": load.tasks / durable.seconds,
+            "sqlite: CPU, µs a task": durable_cpu_s / load.tasks * 1e6,
+            "memory: tasks/s": load.tasks / volatile.seconds,
+            "memory: CPU, µs a task": volatile_cpu_s / load.tasks * 1e6,
+            "sqlite against memory, tasks/s": volatile.seconds / durable.seconds,
+        },
+        _master_kept_up(durable) and _master_kept_up(volatile),
     )
 
 
-def _start_master(port: int, agents: int, tasks: int) -> subprocess.Popen[str]:
-    master = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "benchmarks.load_master", "--host", HOST),
-            *("--port", str(port), "--agents", str(agents), "--tasks", str(tasks)),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert master.stdout is not None
-    if "listening" not in master.stdout.readline():
-        raise RuntimeError("the load master did not start")
-    return master
-
-
-def _start_daemon(
-    folder: Path, master_port: int, api_port: int, store: str
-) -> subprocess.Popen[bytes]:
-    config = folder / "offerd.yaml"
-    where = "memory:" if store == "memory" else f"sqlite:{folder}/offerd.db"
-    config.write_text(
-        f"master: http://{HOST}:{master_port}\n"
-        f'store: "{where}"\n'
-        f"listen: {HOST}:{api_port}\n"
-        "framework: {user: nobody, name: bench}\n"
-    )
-    log = (folder / "log").open("wb")
-    return subprocess.Popen(
-        [sys.executable, "-m", "scheduler.cli.main", "run", "-c", str(config)], stderr=log
+def storm(load: Load) -> Figures:
+    """TASK_FINISHED of all tasks of a batch at once, until the last is stored and acknowledged."""
+    with _daemon(load, "sqlite") as (master, daemon):
+        _launched(master, daemon, load, "batch")
+        before = daemon.cpu_s()
+        wave = master.storm(daemon)
+        cpu_s = daemon.cpu_s() - before
+        daemon.wait_for(lambda status: status["tasks"] == {"finished": load.tasks}, "to agree")
+    return Figures(
+        {
+            "updates/s": wave.updates / wave.seconds,
+            "CPU, µs an update": cpu_s / wave.updates * 1e6,
+        },
+        _master_kept_up(wave),
     )
 
 
-def _wait_connected(api_port: int, daemon: subprocess.Popen[bytes], log: Path) -> None:
-    for _ in range(200):
-        if daemon.poll() is not None:
-            raise RuntimeError(f"the daemon ended: {log.read_text()[-2000:]}")
-        try:
-            if _get(api_port, "/v1/status")["connected"]:
-                return
-        except OSError:
-            pass  # not listening yet
-        time.sleep(0.05)
-    raise RuntimeError("the daemon did not connect")
-
-
-def _get(api_port: int, path: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"http://{HOST}:{api_port}{path}", timeout=5) as answer:
-        found: dict[str, Any] = json.load(answer)
-        return found
-
-
-def _post(api_port: int, job: dict[str, object]) -> None:
-    request = urllib.request.Request(
-        f"http://{HOST}:{api_port}/v1/jobs",
-        data=json.dumps(job).encode(),
-        headers={"Content-Type": "application/json"},
-        method="POST",
+def restart(load: Load) -> Figures:
+    """SIGKILL while all tasks run, then from the new process to the end of its reconciliation."""
+    with _daemon(load, "sqlite") as (master, daemon):
+        _launched(master, daemon, load, "service")
+        daemon.kill9()
+        began = time.perf_counter()
+        daemon.run()
+        daemon.wait_until_connected()
+        connected_s = time.perf_counter() - began
+        daemon.wait_for(lambda status: not status["reconciling"], "to be reconciled")
+        reconciled_s = time.perf_counter() - began
+        cpu_s = daemon.cpu_s()
+        daemon.wait_for(lambda status: status["tasks"] == {"running": load.tasks}, "to agree")
+    return Figures(
+        {
+            "to connected, ms": connected_s * 1e3,
+            "to reconciled, ms": reconciled_s * 1e3,
+            "CPU until then, ms": cpu_s * 1e3,
+        }
     )
-    urllib.request.urlopen(request, timeout=30).close()
 
 
-def _cpu_s(pid: int) -> float:
-    """User and system time of the process, all threads."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+@contextlib.contextmanager
+def _daemon(load: Load, store: str) -> Iterator[tuple[LoadMaster, Daemon]]:
+    """Both in a fresh folder, connected."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offerd-bench-")))
+        master = stack.enter_context(LoadMaster(folder, load.agents, load.tasks))
+        daemon = stack.enter_context(Daemon(folder, master.port, store))
+        daemon.run()
+        daemon.wait_until_connected()
+        yield master, daemon
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _launched(master: LoadMaster, daemon: Daemon, load: Load, kind: str) -> tuple[Wave, float]:
+    """Runs a job of all tasks; the wave of its launches, and the CPU seconds that they took."""
+    before = daemon.cpu_s()
+    daemon.apply(
+        {
+            "job": JOB,
+            "kind": kind,
+            "instances": load.tasks,
+            "command": "sleep 1000",
+            "resources": {"cpus": 0.1, "mem": "32MiB"},
+        }
+    )
+    wave = master.wave(daemon)
+    if wave.updates != load.tasks:
+        raise BenchmarkFailed(f"{load.tasks} tasks were asked for, {wave.updates} launched")
+    return wave, daemon.cpu_s() - before
 
 
-def _end(process: subprocess.Popen[Any]) -> None:
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+def _master_kept_up(wave: Wave) -> bool:
+    return wave.cpu_s <= MASTER_CPU_SHARE_MAX * wave.seconds

@@ -1,9 +1,16 @@
-"""A master that only makes load: offers once, one TASK_RUNNING for each task, and counts what comes
-back. Raw protocol (httptools, protobuf), in a process of its own, so that it costs little beside
-the scheduler under test. It checks nothing of the protocol: that is the emulator's business.
+"""A master that only makes load: it offers once, says TASK_RUNNING of each task, answers RECONCILE,
+and counts what comes back. Raw protocol (httptools, protobuf), in a process of its own, so that it
+costs little beside the scheduler under test. It checks nothing of the protocol: that is the
+emulator's business.
 
-Its one line of output, when every task's update was acknowledged, is JSON: seconds from the OFFERS
-to the last acknowledgement, its own CPU seconds in that time, and the counts.
+It speaks with whoever started it by lines. On standard output, JSON:
+
+    {"listening": port}      it serves
+    {"wave": "running", …}   each task was launched and its update acknowledged; see `Wave.result`
+    {"wave": "finished", …}  the same of the updates that `storm` asked for
+
+On standard input: `storm`, which makes it send TASK_FINISHED of every task at once. It ends with
+its standard input.
 """
 
 import argparse
@@ -15,8 +22,10 @@ import time
 from typing import cast
 
 import httptools
+import uvloop
 
 from scheduler.mesos.proto import mesos_v1_pb2, scheduler_pb2
+from scheduler.mesos.proto.mesos_v1_pb2 import TaskState, TaskStatus
 from scheduler.mesos.recordio import encode
 
 Event = scheduler_pb2.Event
@@ -32,28 +41,53 @@ STREAM = (
 HEARTBEAT_S = 5.0
 
 
-def cpu_s() -> float:
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
+class Wave:
+    """Updates that are timed together: from now to the last acknowledgement."""
+
+    def __init__(self, name: str, updates: int) -> None:
+        self._name = name
+        self._unsent = updates
+        self._updates = updates
+        self._unacknowledged: set[bytes] = set()
+        self._began = time.perf_counter()
+        self._cpu_before = _cpu_s()
+
+    def sent(self, uuid: bytes) -> None:
+        self._unsent -= 1
+        self._unacknowledged.add(uuid)
+
+    def ends_with(self, uuid: bytes) -> bool:
+        """True when this acknowledgement was the last one missing."""
+        if uuid not in self._unacknowledged:
+            return False
+        self._unacknowledged.remove(uuid)
+        return not self._unsent and not self._unacknowledged
+
+    def result(self) -> dict[str, object]:
+        """`cpu_s` is the master's own: beside a `seconds` hardly larger it was the bottleneck."""
+        return {
+            "wave": self._name,
+            "updates": self._updates,
+            "seconds": time.perf_counter() - self._began,
+            "cpu_s": _cpu_s() - self._cpu_before,
+        }
 
 
 class LoadMaster:
-    """The load, whoever connects. `tasks` is how many acknowledgements end the run."""
+    """The load, whoever connects; the same framework each time."""
 
-    def __init__(self, agents: int, tasks: int, done: asyncio.Future[dict[str, float]]) -> None:
+    def __init__(self, agents: int, tasks: int) -> None:
         self._agents = agents
         self._tasks = tasks
-        self._done = done
         self._stream: asyncio.Transport | None = None
-        self._offered_at: float | None = None
-        self._cpu_before = 0.0
-        self._launched: set[str] = set()
-        self._acknowledged: set[str] = set()
+        self._running: dict[str, str] = {}  # task id to agent id
+        self._wave: Wave | None = None
         self._statuses = 0
 
     # --- what the scheduler says -----------------------------------------------------------------
 
     def subscribed(self, transport: asyncio.Transport) -> None:
+        first = self._stream is None
         self._stream = transport
         transport.write(STREAM)
         event = Event(type=Event.SUBSCRIBED)
@@ -63,17 +97,18 @@ class LoadMaster:
         event.subscribed.master_info.ip = 0
         event.subscribed.master_info.port = 0
         self._send(event)
-        self._heartbeat()
+        if first:
+            self._heartbeat()
 
     def called(self, call: scheduler_pb2.Call) -> bytes:
         match call.type:
             case Call.ACCEPT:
                 self._accepted(call.accept)
             case Call.ACKNOWLEDGE:
-                self._acknowledge(call.acknowledge.task_id.value)
+                self._acknowledged(call.acknowledge.uuid)
             case Call.RECONCILE:
-                self._answer(call.reconcile)
-            case Call.REVIVE:
+                self._reconcile(call.reconcile)
+            case Call.REVIVE if self._wave is None:
                 self._offer()
             case Call.UPDATE_FRAMEWORK:
                 return OK
@@ -85,47 +120,49 @@ class LoadMaster:
         records = bytearray()
         for operation in accept.operations:
             for task in operation.launch.task_infos:
-                if task.task_id.value in self._launched:
-                    sys.exit(f"launched twice: {task.task_id.value}")
-                self._launched.add(task.task_id.value)
-                event = Event(type=Event.UPDATE)
-                status = event.update.status
-                status.task_id.value = task.task_id.value
-                status.agent_id.value = task.agent_id.value
-                status.state = mesos_v1_pb2.TASK_RUNNING
-                status.source = mesos_v1_pb2.TaskStatus.SOURCE_EXECUTOR
-                status.timestamp = 1.0
-                self._statuses += 1
-                status.uuid = self._statuses.to_bytes(16, "big")
-                records += encode(event.SerializeToString())
+                task_id, agent_id = task.task_id.value, task.agent_id.value
+                if task_id in self._running:
+                    sys.exit(f"launched twice: {task_id}")
+                self._running[task_id] = agent_id
+                records += self._update(task_id, agent_id, mesos_v1_pb2.TASK_RUNNING)
         self._write(bytes(records))
 
-    def _acknowledge(self, task: str) -> None:
-        self._acknowledged.add(task)
-        if len(self._acknowledged) == self._tasks and not self._done.done():
-            assert self._offered_at is not None
-            self._done.set_result(
-                {
-                    "seconds": time.perf_counter() - self._offered_at,
-                    "master_cpu_s": cpu_s() - self._cpu_before,
-                    "launched": len(self._launched),
-                    "acknowledged": len(self._acknowledged),
-                }
-            )
+    def _acknowledged(self, uuid: bytes) -> None:
+        if self._wave is not None and self._wave.ends_with(uuid):
+            _tell(self._wave.result())
 
-    def _answer(self, reconcile: scheduler_pb2.Call.Reconcile) -> None:
-        for task in reconcile.tasks:
-            event = Event(type=Event.UPDATE)
-            event.update.status.task_id.value = task.task_id.value
-            event.update.status.agent_id.value = task.agent_id.value
-            event.update.status.state = mesos_v1_pb2.TASK_UNKNOWN
-            self._send(event)
+    def _reconcile(self, reconcile: scheduler_pb2.Call.Reconcile) -> None:
+        """As masters do: without a uuid, and of all tasks where none are named."""
+        asked = {task.task_id.value: task.agent_id.value for task in reconcile.tasks}
+        records = bytearray()
+        for task_id, agent_id in (asked or self._running).items():
+            known = task_id in self._running
+            state = mesos_v1_pb2.TASK_RUNNING if known else mesos_v1_pb2.TASK_UNKNOWN
+            records += _record(_status(task_id, agent_id, state))
+        self._write(bytes(records))
 
     # --- what the master says --------------------------------------------------------------------
 
+    def storm(self) -> None:
+        """TASK_FINISHED of every task, in one write."""
+        self._wave = Wave("finished", len(self._running))
+        records = bytearray()
+        for task_id, agent_id in self._running.items():
+            records += self._update(task_id, agent_id, mesos_v1_pb2.TASK_FINISHED)
+        self._write(bytes(records))
+
+    def _update(self, task_id: str, agent_id: str, state: TaskState) -> bytes:
+        """An update of the wave, to be acknowledged."""
+        assert self._wave is not None
+        status = _status(task_id, agent_id, state)
+        status.source = TaskStatus.SOURCE_EXECUTOR
+        self._statuses += 1
+        status.uuid = self._statuses.to_bytes(16, "big")
+        self._wave.sent(status.uuid)
+        return _record(status)
+
     def _offer(self) -> None:
-        if self._offered_at is not None:
-            return
+        """All agents, each with just enough for its part of the tasks."""
         events = []
         each = -(-self._tasks // self._agents)
         for start in range(0, self._agents, OFFERS_AN_EVENT):
@@ -133,8 +170,7 @@ class LoadMaster:
             for number in range(start, min(start + OFFERS_AN_EVENT, self._agents)):
                 _fill_offer(event.offers.offers.add(), number, each)
             events.append(encode(event.SerializeToString()))
-        self._offered_at = time.perf_counter()
-        self._cpu_before = cpu_s()
+        self._wave = Wave("running", self._tasks)
         for record in events:
             self._write(record)
 
@@ -148,6 +184,28 @@ class LoadMaster:
     def _write(self, records: bytes) -> None:
         if self._stream is not None and records:
             self._stream.write(b"%x\r\n%b\r\n" % (len(records), records))
+
+
+def _cpu_s() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _tell(line: dict[str, object]) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def _status(task_id: str, agent_id: str, state: TaskState) -> TaskStatus:
+    status = TaskStatus(state=state, source=TaskStatus.SOURCE_MASTER, timestamp=1.0)
+    status.task_id.value = task_id
+    status.agent_id.value = agent_id
+    return status
+
+
+def _record(status: TaskStatus) -> bytes:
+    event = Event(type=Event.UPDATE)
+    event.update.status.CopyFrom(status)
+    return encode(event.SerializeToString())
 
 
 def _fill_offer(offer: mesos_v1_pb2.Offer, number: int, tasks: int) -> None:
@@ -202,28 +260,27 @@ class Connection(asyncio.Protocol):
             self._answers += self._master.called(call)
 
 
-async def serve(host: str, port: int, agents: int, tasks: int, timeout_s: float) -> None:
+async def serve(host: str, agents: int, tasks: int) -> None:
+    """Until standard input ends."""
     loop = asyncio.get_running_loop()
-    done: asyncio.Future[dict[str, float]] = loop.create_future()
-    master = LoadMaster(agents, tasks, done)
-    server = await loop.create_server(lambda: Connection(master), host, port)
+    master = LoadMaster(agents, tasks)
+    server = await loop.create_server(lambda: Connection(master), host, 0)
+    commands = asyncio.StreamReader()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(commands), sys.stdin)
     async with server:
-        print(json.dumps({"listening": port}), flush=True)
-        async with asyncio.timeout(timeout_s):
-            print(json.dumps(await done), flush=True)
+        _tell({"listening": server.sockets[0].getsockname()[1]})
+        while line := await commands.readline():
+            assert line == b"storm\n", line
+            master.storm()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
-    parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--agents", type=int, required=True)
     parser.add_argument("--tasks", type=int, required=True)
-    parser.add_argument("--timeout-s", type=float, default=120.0)
     options = parser.parse_args()
-    import uvloop
-
-    uvloop.run(serve(options.host, options.port, options.agents, options.tasks, options.timeout_s))
+    uvloop.run(serve(options.host, options.agents, options.tasks))
 
 
 if __name__ == "__main__":

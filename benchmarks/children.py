@@ -1,0 +1,223 @@
+"""The two processes of a benchmark, the daemon under test and the load master, and how they end.
+
+Both end with their context, with the one who started them (even if that is killed), and every wait
+has a deadline. What goes wrong is a `BenchmarkFailed` that says what the child said last.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+
+HOST: Final = "127.77.9.1"
+START_DEADLINE_S: Final = 30.0
+WAVE_DEADLINE_S: Final = 120.0
+END_DEADLINE_S: Final = 10.0
+REQUEST_DEADLINE_S: Final = 30.0
+POLL_S: Final = 0.02
+LOG_TAIL: Final = 2_000
+TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
+PR_SET_PDEATHSIG: Final = 1
+
+Document = dict[str, Any]
+
+
+class BenchmarkFailed(Exception):
+    """The work was not done, so there is no time to tell."""
+
+
+class Wave(NamedTuple):
+    """`seconds` to the last acknowledgement, and the load master's own `cpu_s` in them."""
+
+    updates: int
+    seconds: float
+    cpu_s: float
+
+
+class Child:
+    """A process with its own log file. `log` is shown where it fails."""
+
+    def __init__(self, name: str, log: Path) -> None:
+        self.name = name
+        self.log = log
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None, f"the {self.name} was not started"
+        return self._process
+
+    def start(self, *arguments: str, stdout: int, stdin: int = subprocess.DEVNULL) -> None:
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("OFFERD_")}
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                stdin=stdin,
+                stdout=stdout,
+                stderr=log,
+                cwd=PROJECT_ROOT,
+                env=inherited,
+                bufsize=0,
+                preexec_fn=_end_with_parent,
+            )
+
+    def check(self) -> None:
+        """Raises when the child has ended."""
+        code = self.process.poll()
+        if code is not None:
+            raise self.failed(f"ended with {code}")
+
+    def failed(self, what: str) -> BenchmarkFailed:
+        said = self.log.read_text(errors="replace")[-LOG_TAIL:].strip() if self.log.exists() else ""
+        return BenchmarkFailed(f"the {self.name} {what}\n{said}".strip())
+
+    def kill9(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.kill()
+        process.wait(END_DEADLINE_S)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.kill9()
+
+
+class LoadMaster(Child):
+    """See load_master.py."""
+
+    def __init__(self, folder: Path, agents: int, tasks: int) -> None:
+        super().__init__("load master", folder / "load_master.err")
+        self.start(
+            *("benchmarks.load_master", "--host", HOST),
+            *("--agents", str(agents), "--tasks", str(tasks)),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        self.port = int(self._line(START_DEADLINE_S, self)["listening"])
+
+    def wave(self, daemon: "Daemon") -> Wave:
+        """Waits until the wave that is under way has been acknowledged."""
+        line = self._line(WAVE_DEADLINE_S, self, daemon)
+        return Wave(line["updates"], line["seconds"], line["cpu_s"])
+
+    def storm(self, daemon: "Daemon") -> Wave:
+        """Sends TASK_FINISHED of every task at once, and waits."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"storm\n")
+        return self.wave(daemon)
+
+    def _line(self, deadline_s: float, *alive: Child) -> Document:
+        pipe = self.process.stdout
+        assert pipe is not None
+        _wait_until(
+            lambda: bool(select.select([pipe], [], [], POLL_S)[0]),
+            f"a word of the {self.name}",
+            deadline_s,
+            *(child for child in alive if child is not self),
+        )
+        line = pipe.readline()
+        if not line:
+            self.process.wait(END_DEADLINE_S)
+            raise self.failed(f"ended with {self.process.returncode}")
+        document: Document = json.loads(line)
+        return document
+
+
+class Daemon(Child):
+    """`offerd run` with a store in `folder`; may be killed and started again."""
+
+    def __init__(self, folder: Path, master_port: int, store: str) -> None:
+        super().__init__("daemon", folder / "daemon.log")
+        self._port = _free_port()
+        self._settings = folder / "offerd.yaml"
+        where = "memory:" if store == "memory" else f"sqlite:{folder}/offerd.db"
+        settings = {
+            "master": f"http://{HOST}:{master_port}",
+            "store": where,
+            "listen": f"{HOST}:{self._port}",
+            "framework": {"user": "nobody", "name": "benchmark"},
+        }
+        self._settings.write_text(json.dumps(settings))  # JSON is YAML
+
+    def run(self) -> None:
+        """Starts it and waits for nothing."""
+        self.start(
+            "scheduler.cli.main", "run", "-c", str(self._settings), stdout=subprocess.DEVNULL
+        )
+
+    def wait_until_connected(self) -> None:
+        self.wait_for(lambda status: bool(status["connected"]), "to be connected")
+
+    def wait_for(self, condition: Callable[[Document], bool], what: str) -> None:
+        """Waits until a condition holds of what `/v1/status` says."""
+
+        def holds() -> bool:
+            with contextlib.suppress(OSError):  # it does not listen yet
+                if condition(self._ask("/v1/status")):
+                    return True
+            time.sleep(POLL_S)
+            return False
+
+        _wait_until(holds, f"the {self.name} {what}", START_DEADLINE_S, self)
+
+    def apply(self, job: Document) -> None:
+        self._ask("/v1/jobs", json.dumps(job).encode())
+
+    def cpu_s(self) -> float:
+        """User and system time of the process so far, all threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
+
+    def _ask(self, path: str, body: bytes | None = None) -> Document:
+        request = urllib.request.Request(
+            f"http://{HOST}:{self._port}{path}",
+            data=body,
+            headers={"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=REQUEST_DEADLINE_S) as answer:
+            found: Document = json.load(answer)
+            return found
+
+
+def _wait_until(condition: Callable[[], bool], what: str, deadline_s: float, *alive: Child) -> None:
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        for child in alive:
+            child.check()
+        if time.monotonic() > deadline:
+            raise BenchmarkFailed(f"waited {deadline_s:g} s for {what}")
+
+
+def _end_with_parent() -> None:
+    """In the child, before it becomes another program: the kernel kills it with its parent."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port

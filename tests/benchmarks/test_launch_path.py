@@ -1,0 +1,70 @@
+"""Small rounds with a real daemon; what fails is told, and no child outlives its benchmark."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import launch_path
+from benchmarks.children import PROJECT_ROOT, BenchmarkFailed, Daemon, LoadMaster
+from benchmarks.values import Figures, Load
+from tests.support.waiting import wait_until
+
+LOAD = Load(agents=10, tasks=200)
+
+
+@pytest.mark.parametrize("run", [launch_path.launch, launch_path.storm, launch_path.restart])
+def test_a_small_round_gives_figures(run: Callable[[Load], Figures]) -> None:
+    figures = run(LOAD)
+    assert all(value >= 0.0 for value in figures.values.values())
+
+
+def test_a_daemon_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
+    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "sqlite") as daemon:
+        (tmp_path / "offerd.yaml").write_text("master: [not, an, address]\n")
+        daemon.run()
+        with pytest.raises(BenchmarkFailed, match=r"(?s)the daemon ended with .*master"):
+            daemon.wait_until_connected()
+
+
+def test_a_load_master_that_ends_is_told(tmp_path: Path) -> None:
+    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory") as daemon:
+        daemon.run()
+        os.kill(master.process.pid, signal.SIGKILL)
+        with pytest.raises(BenchmarkFailed, match="the load master ended with -9"):
+            master.wave(daemon)
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_children_end_with_a_benchmark_that_is_ended_from_outside(how: signal.Signals) -> None:
+    arguments = ("--only", "launch", "--tasks", "100000", "--agents", "10000")
+    benchmark = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        cwd=PROJECT_ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        wait_until(lambda: len(children_of(benchmark.pid)) == 2, "both children", 20.0)
+        children = children_of(benchmark.pid)
+        benchmark.send_signal(how)
+        assert benchmark.wait(20.0) != 0
+    finally:
+        benchmark.kill()
+        benchmark.wait()
+    wait_until(lambda: not any(runs(child) for child in children), "the children to end")
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Neither gone nor dead and unburied."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
+    return stat.rpartition(")")[2].split()[0] != "Z"
