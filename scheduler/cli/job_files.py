@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from scheduler.cli.client import Client
+from scheduler.cli.client import Client, RequestFailed
 from scheduler.cli.jobs import print_result
 from scheduler.cli.options import DURATION, server_options
 from scheduler.cli.waiting import wait_until_there
@@ -38,8 +38,9 @@ def validate(paths: tuple[str, ...]) -> None:
 def apply(paths: tuple[str, ...], wait: bool, timeout: float, client: Client) -> None:
     """Declare the jobs of files; PATH may be a folder, or - for standard input."""
     jobs = read_files(paths)
-    for job in jobs:
-        print_result(client.post("jobs", body=document_to_send(job)))
+    refused = [job.job for job in jobs if not _declare(client, job)]
+    if refused:
+        raise RequestFailed(f"not applied: {', '.join(refused)}")
     if wait:
         wait_until_there(client, [job.job for job in jobs], timeout)
         click.echo("all there")
@@ -51,6 +52,18 @@ def schema() -> None:
     from scheduler.jobspec import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _declare(client: Client, job: "JobSpec") -> bool:
+    """False, and said so, when the daemon refuses this one job: the others may be good."""
+    try:
+        print_result(client.post("jobs", body=document_to_send(job)))
+    except RequestFailed as error:
+        if error.status not in (400, 409):
+            raise
+        click.echo(f"{job.job}: refused: {error.message}", err=True)
+        return False
+    return True
 
 
 def read_files(paths: tuple[str, ...]) -> "tuple[JobSpec, ...]":

@@ -97,6 +97,8 @@ class FakeFront:
     def _apply(self, command: ApplyJob) -> Answer:
         spec, ticket = command.spec, command.ticket
         job = self.jobs_by_id.get(spec.job)
+        if job is not None and job.state == "deleting":
+            return Answer(ticket, Verdict.CONFLICT, "the job is being deleted")
         if job is None:
             job = self.jobs_by_id[spec.job] = FakeJob(spec, command.uid)
         elif job.spec == spec and job.state == "running":

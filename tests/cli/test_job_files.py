@@ -7,6 +7,7 @@ from pathlib import Path
 import jsonschema
 
 from scheduler.core.events import ApplyJob
+from scheduler.core.model.ids import JobId
 from scheduler.core.model.instance import AttemptState
 from tests.api.fake_front import FakeFront
 from tests.cli.conftest import BATCH_YAML, HOST, WEB_YAML, DaemonThread, Offerd, invoke
@@ -66,6 +67,19 @@ def test_with_a_bad_file_nothing_is_sent(
     (tmp_path / "bad.yaml").write_text(BAD_YAML)
     assert run("apply", str(tmp_path)).exit_code == 2
     assert front.commands == []
+
+
+def test_a_job_that_is_refused_does_not_keep_the_others_back(
+    run: Offerd, front: FakeFront, web_file: str, tmp_path: Path
+) -> None:
+    (tmp_path / "count.yaml").write_text(BATCH_YAML)
+    run("apply", str(tmp_path / "count.yaml"))
+    front.jobs_by_id[JobId("count")].state = "deleting"
+    result = run("apply", str(tmp_path), "--wait")
+    assert result.exit_code == 1
+    assert result.stdout == "web: created, version 1\n"
+    assert "count: refused: the job is being deleted" in result.stderr
+    assert "not applied: count" in result.stderr
 
 
 def test_apply_waits_until_services_run_and_batches_finished(
