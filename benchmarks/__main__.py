@@ -3,7 +3,6 @@
 import argparse
 import os
 import platform
-import signal
 import statistics
 import subprocess
 import sys
@@ -25,8 +24,6 @@ BENCHMARKS = {
 
 def main() -> None:
     options = _options()
-    # Children end with their contexts, so an end from outside has to unwind like any other.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
     names = options.only or list(BENCHMARKS)
     print(_machine(), f"{options.rounds} rounds", sep="; ", flush=True)
     rounds: dict[str, list[Figures]] = {name: [] for name in names}

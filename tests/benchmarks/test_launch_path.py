@@ -25,9 +25,9 @@ def test_a_small_round_gives_figures(run: Callable[[Load], Figures]) -> None:
 
 def test_a_daemon_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
     with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "sqlite") as daemon:
-        (tmp_path / "offerd.yaml").write_text("master: [not, an, address]\n")
+        (tmp_path / "offerd.yaml").write_text("nonsense: 1\n")
         daemon.run()
-        with pytest.raises(BenchmarkFailed, match=r"(?s)the daemon ended with .*master"):
+        with pytest.raises(BenchmarkFailed, match=r"(?s)the daemon ended with .*nonsense"):
             daemon.wait_until_connected()
 
 

@@ -61,5 +61,5 @@ def test_what_may_not_be_is_found(placed: list[tuple[str, str]]) -> None:
 
 
 def test_a_small_round_places_everything() -> None:
-    figures = placement.run(Load(agents=100, tasks=1_000))
+    figures = placement.run(Load(agents=300, tasks=1_000))
     assert figures.values["placed, share of the tasks"] == 1.0
