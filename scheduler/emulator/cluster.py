@@ -36,6 +36,7 @@ from scheduler.mesos.proto.mesos_v1_pb2 import Attribute, Value
 
 SHUTDOWN_S = 1.0
 BACKLOG = 1024
+KEEPALIVE_S = 30 * 86400.0  # a master closes no idle connection by itself
 REQUEST_BYTES_MAX = 256 * 1024 * 1024  # the real master has no limit short of protobuf's
 
 
@@ -173,6 +174,7 @@ class EmulatedCluster:
             application,
             handler_cancellation=True,
             access_log=None,
+            keepalive_timeout=KEEPALIVE_S,
             shutdown_timeout=SHUTDOWN_S,
         )
         self._servers.append(server)

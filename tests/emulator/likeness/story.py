@@ -13,7 +13,7 @@ import aiohttp
 
 from tests.emulator.http.client import JSON, SUBSCRIBE, Framework, subscribed
 
-QUIET_S = 0.7
+QUIET_S = 1.5  # longer than an allocation interval: what a step frees is offered within it
 UPDATE_DEADLINE_S = 15.0
 SHOWN = ("state", "source", "reason", "healthy")
 Event = dict[str, Any]

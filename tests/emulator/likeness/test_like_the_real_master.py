@@ -9,13 +9,14 @@ import pytest
 
 from tests.emulator.http.client import DEADLINE_S, a_cluster
 from tests.emulator.likeness.requests import REQUESTS, answer
-from tests.emulator.likeness.story import tell
+from tests.emulator.likeness.story import Step, tell
 from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import RealCluster
 
 pytestmark = [pytest.mark.real_mesos, pytest.mark.timeout(90, func_only=True)]
 
 CPUS, MEM_MB, DISK_MB = 4.0, 4096.0, 10_000.0
+STORY = aiohttp.ClientTimeout(total=80.0)
 
 
 @pytest.fixture
@@ -42,30 +43,30 @@ async def test_both_masters_answer_requests_alike(real: RealCluster) -> None:
 
 
 async def test_both_masters_tell_the_same_story(real: RealCluster) -> None:
-    timeout = aiohttp.ClientTimeout(total=60.0)
+    async def genuine() -> list[Step]:
+        async with aiohttp.ClientSession(real.master_url, timeout=STORY) as web:
+            return await tell(
+                web,
+                lambda: asyncio.to_thread(real.kill_agent, 0),
+                lambda: asyncio.to_thread(real.restart_agent, 0),
+            )
 
-    async def lose() -> None:
-        await asyncio.to_thread(real.kill_agent, 0)
+    async def emulated() -> list[Step]:
+        size = {"cpus": CPUS, "mem_mb": MEM_MB, "disk_mb": DISK_MB}
+        async with (
+            a_cluster(**size, agent_ping_timeout_s=1.0) as (cluster, _),
+            aiohttp.ClientSession(cluster.url, timeout=STORY) as web,
+        ):
+            return await tell(
+                web,
+                lambda: switch(web, "lose"),
+                lambda: switch(web, "return"),
+            )
 
-    async def come_back() -> None:
-        await asyncio.to_thread(real.restart_agent, 0)
-
-    async with aiohttp.ClientSession(real.master_url, timeout=timeout) as web:
-        genuine = await tell(web, lose, come_back)
-    async with (
-        a_cluster(mem_mb=MEM_MB, disk_mb=DISK_MB, cpus=CPUS, agent_ping_timeout_s=1.0) as (
-            cluster,
-            _,
-        ),
-        aiohttp.ClientSession(cluster.url, timeout=timeout) as web,
-    ):
-
-        async def lose_emulated() -> None:
-            cluster.lose_agent(0)
-
-        async def come_back_emulated() -> None:
-            cluster.return_agent(0)
-
-        emulated = await tell(web, lose_emulated, come_back_emulated)
-    for told, expected in zip(emulated, genuine, strict=True):
+    for told, expected in zip(*await asyncio.gather(emulated(), genuine()), strict=True):
         assert told == expected
+
+
+async def switch(web: aiohttp.ClientSession, what: str) -> None:
+    async with web.post(f"/emulator/agents/0/{what}") as response:
+        assert response.status == 200
