@@ -27,7 +27,7 @@ check: venv
 	$(BIN)/ruff check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
-	$(BIN)/python -m scheduler.mesos.proto.generate --check
+	$(BIN)/python -m scheduler.protogen --check
 
 format: venv
 	$(BIN)/ruff format --quiet .
@@ -55,7 +55,7 @@ $(VENV)/runs: requirements/run.txt pyproject.toml
 	@touch $@
 
 proto: venv
-	$(BIN)/python -m scheduler.mesos.proto.generate
+	$(BIN)/python -m scheduler.protogen
 
 requirements: venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv

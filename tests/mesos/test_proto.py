@@ -1,7 +1,4 @@
-"""The messages on the wire: names, numbers, defaults, and that generated code is up to date."""
-
-import shutil
-from pathlib import Path
+"""The messages on the wire: names, numbers and defaults."""
 
 import pytest
 from google.protobuf import json_format
@@ -10,7 +7,6 @@ from google.protobuf.message import EncodeError, Message
 from scheduler.mesos.proto import (
     agent_pb2,
     executor_pb2,
-    generate,
     maintenance_pb2,
     master_pb2,
     mesos_v1_pb2,
@@ -146,24 +142,3 @@ def test_the_packages_are_those_of_the_wire() -> None:
         "mesos.v1.maintenance.Schedule",
         "mesos.v1.quota.QuotaConfig",
     ]
-
-
-needs_compiler = pytest.mark.skipif(
-    generate.find_compiler() is None,
-    reason="protoc comes with the 'check' extra",
-)
-
-
-@needs_compiler
-def test_the_generated_modules_are_up_to_date(capsys: pytest.CaptureFixture[str]) -> None:
-    assert generate.main(["--check"]) == 0, capsys.readouterr().err
-
-
-@needs_compiler
-def test_stale_files_are_named(tmp_path: Path) -> None:
-    for path in generate.PROTO_DIRECTORY.glob("*_pb2.py*"):
-        shutil.copy(path, tmp_path)
-    (tmp_path / "quota_pb2.py").write_text("changed")
-    (tmp_path / "agent_pb2.pyi").unlink()
-    (tmp_path / "gone_pb2.py").write_text("left over")
-    assert generate.stale(tmp_path) == ["agent_pb2.pyi", "gone_pb2.py", "quota_pb2.py"]

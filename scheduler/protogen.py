@@ -1,8 +1,8 @@
-"""Makes the ``*_pb2`` modules from the ``.proto`` files of this folder.
+"""Makes the ``*_pb2`` modules from the ``.proto`` files of the packages that have some.
 
-``python -m scheduler.mesos.proto.generate`` writes them next to their sources; with ``--check`` it
-writes nothing here and exits with 1, naming the files that are stale. Never imported by the
-daemon: it needs the compiler of the ``check`` extra, which an installation lacks.
+``python -m scheduler.protogen`` writes them next to their sources; with ``--check`` it writes
+nothing here and exits with 1, naming the files that are stale. Never imported by the daemon: it
+needs the compiler of the ``check`` extra, which an installation lacks.
 """
 
 import argparse
@@ -13,10 +13,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from shutil import which
 
-PROTO_DIRECTORY = Path(__file__).resolve().parent
 # The generated code imports its neighbours by their full name, so the compiler works from the root.
-PACKAGE_PATH = Path("scheduler", "mesos", "proto")
-ROOT = PROTO_DIRECTORY.parents[len(PACKAGE_PATH.parts) - 1]
+ROOT = Path(__file__).resolve().parents[1]
+MESOS = Path("scheduler", "mesos", "proto")
+ETCD = Path("scheduler", "etcd3", "proto")
+PACKAGES = (MESOS, ETCD)
 # Another release generates other text (and asks for another runtime): --check would never agree.
 COMPILER_VERSION = "libprotoc 31.1"
 COMPILER_TIMEOUT_S = 60.0
@@ -32,7 +33,7 @@ def find_compiler() -> Path | None:
 
 
 def generate(target: Path) -> None:
-    """Write all modules and their stubs below ``target``, under the package's path.
+    """Write all modules and their stubs below ``target``, under the paths of their packages.
 
     Raises SystemExit when the compiler is missing, has another version or fails.
     """
@@ -42,7 +43,7 @@ def generate(target: Path) -> None:
     version = _run([str(compiler), "--version"])
     if version != COMPILER_VERSION:
         raise SystemExit(f"{compiler} is {version!r}, needed is {COMPILER_VERSION!r}")
-    sources = sorted(PROTO_DIRECTORY.glob("*.proto"))
+    sources = sorted(source for package in PACKAGES for source in (ROOT / package).glob("*.proto"))
     _run(
         [
             str(compiler),
@@ -54,31 +55,35 @@ def generate(target: Path) -> None:
     )
 
 
-def stale(directory: Path = PROTO_DIRECTORY) -> list[str]:
-    """Names of generated files in ``directory`` that are missing, left over or out of date."""
+def stale(root: Path = ROOT) -> list[str]:
+    """Paths of generated files below ``root`` that are missing, left over or out of date."""
     with tempfile.TemporaryDirectory(prefix="offerd-proto-") as scratch:
         generate(Path(scratch))
-        fresh = _generated(Path(scratch) / PACKAGE_PATH)
-    present = _generated(directory)
-    names = fresh.keys() | present.keys()
-    return sorted(name for name in names if fresh.get(name) != present.get(name))
+        fresh = _generated(Path(scratch))
+    present = _generated(root)
+    paths = fresh.keys() | present.keys()
+    return sorted(path for path in paths if fresh.get(path) != present.get(path))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; gives the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m scheduler.mesos.proto.generate")
+    parser = argparse.ArgumentParser(prog="python -m scheduler.protogen")
     parser.add_argument("--check", action="store_true", help="only say which files are stale")
     if not parser.parse_args(arguments).check:
         generate(ROOT)
         return 0
-    names = stale()
-    for name in names:
-        print(f"stale: {PACKAGE_PATH / name}", file=sys.stderr)
-    return 1 if names else 0
+    paths = stale()
+    for path in paths:
+        print(f"stale: {path}", file=sys.stderr)
+    return 1 if paths else 0
 
 
-def _generated(directory: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in directory.glob("*_pb2.py*")}
+def _generated(root: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for package in PACKAGES
+        for path in (root / package).glob("*_pb2.py*")
+    }
 
 
 def _run(command: Sequence[str]) -> str:
