@@ -133,6 +133,7 @@ class Agent:
         head = task.updates.popleft()
         self._stop_retry(task)
         if head.state in TERMINAL:
+            self._judge.acknowledged(task_id)
             del self.tasks[task.key]
         elif task.updates:
             self._forward(task)

@@ -56,7 +56,6 @@ class Tasks:
         last = task.forwarded if task is not None else None
         ended = last is not None and last.state in TERMINAL and last.uuid == update_uuid
         if task is not None and ended:
-            self._tables.judge.acknowledged(task_id)
             self.remove(framework, task)
         link, framework_id = entry.link, framework.framework_id
 
