@@ -11,7 +11,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -87,7 +87,7 @@ class Keeper:
         async with self._starts:
             started = self._starting[order.id] = loop.create_future()
             code = self._codes[order.id] = loop.create_future()
-            self._send({"start": asdict(order)})
+            self._send({"start": vars(order)})
             try:
                 async with asyncio.timeout(START_S):
                     await self._orders.drain()

@@ -37,9 +37,13 @@ def make(directory: Path) -> None:
     directory.mkdir(parents=True)
     for name in ("stdout", "stderr"):
         (directory / name).touch()
-    fresh = directory.with_name(f"latest.{directory.name}")
-    fresh.symlink_to(directory.name)
-    fresh.replace(directory.with_name("latest"))
+    latest = directory.with_name("latest")
+    try:
+        latest.symlink_to(directory.name)
+    except FileExistsError:  # of an earlier run; there must be no moment without it
+        fresh = directory.with_name(f"latest.{directory.name}")
+        fresh.symlink_to(directory.name)
+        fresh.replace(latest)
 
 
 def environment_of(

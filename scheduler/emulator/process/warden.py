@@ -44,7 +44,7 @@ MARK = b"MESOS_DIRECTORY="
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Order:
     """One process to start. `program` is looked up in the PATH of `environment`; `stdout` and
     `stderr` are files to append to. `directory` is where it starts, and its mark."""
@@ -167,38 +167,41 @@ class Warden:
         """Works until stdin ends, stdout breaks or SIGTERM comes; then ends all descendants."""
         _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         alarm, bell = socket.socketpair()
-        alarm.setblocking(False)
-        bell.setblocking(False)
-        signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        signal.signal(signal.SIGTERM, self._stop)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            with contextlib.suppress(BrokenPipeError), selectors.DefaultSelector() as selector:
-                selector.register(alarm, selectors.EVENT_READ)
-                selector.register(STDIN, selectors.EVENT_READ)
-                for line in self._lines(selector, alarm):
-                    self._obey(json.loads(line))
-        finally:
-            self._end_all()
+        with alarm, bell:
+            alarm.setblocking(False)
+            bell.setblocking(False)
+            signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+            signal.signal(signal.SIGCHLD, lambda *_: None)
+            signal.signal(signal.SIGTERM, self._stop)
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            try:
+                with contextlib.suppress(BrokenPipeError):
+                    for line in self._lines(alarm):
+                        self._obey(json.loads(line))
+            finally:
+                signal.set_wakeup_fd(-1)
+                self._end_all()
 
     def _stop(self, *_: object) -> None:
         self._stopped = True
 
-    def _lines(self, selector: selectors.BaseSelector, alarm: socket.socket) -> Iterator[bytes]:
+    def _lines(self, alarm: socket.socket) -> Iterator[bytes]:
         """The orders, one by one; reaps in between."""
         rest = b""
-        while not self._stopped:
-            for key, _ in selector.select():
-                if key.fileobj is alarm:
-                    alarm.recv(READ_BYTES)
-                    continue
-                piece = os.read(STDIN, READ_BYTES)
-                if not piece:
-                    return
-                *lines, rest = (rest + piece).split(b"\n")
-                yield from lines
-            self._reap()
+        with selectors.DefaultSelector() as selector:
+            selector.register(alarm, selectors.EVENT_READ)
+            selector.register(STDIN, selectors.EVENT_READ)
+            while not self._stopped:
+                for key, _ in selector.select():
+                    if key.fileobj is alarm:
+                        alarm.recv(READ_BYTES)
+                        continue
+                    piece = os.read(STDIN, READ_BYTES)
+                    if not piece:
+                        return
+                    *lines, rest = (rest + piece).split(b"\n")
+                    yield from lines
+                self._reap()
 
     def _obey(self, order: Mapping[str, Any]) -> None:
         if "start" in order:
@@ -258,7 +261,6 @@ class Warden:
 
     def _end_all(self) -> None:
         """SIGTERM to all descendants, SIGKILL to what is left after the grace, until none is."""
-        signal.set_wakeup_fd(-1)
         send(tree_of(children_of(os.getpid())), signal.SIGTERM)
         kill_at = time.monotonic() + STOP_GRACE_S
         with contextlib.suppress(ChildProcessError):
