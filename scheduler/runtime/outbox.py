@@ -1,13 +1,15 @@
 """Durable before visible: holds what steps want said until what they want stored is stored.
 
 Steps leave in order, each when every write of it and of all before it is durable. Calls belong to
-the stream that they were decided on: if that stream is gone by then, they end as not sent.
+the stream that they were decided on: if that stream is gone by then, they end as not sent. An
+answer that says UNAVAILABLE promises nothing, so it waits for no write: that the store takes none
+may be the very reason.
 """
 
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from scheduler.core.effects import Accept, Answer, Call, Notice, Step
+from scheduler.core.effects import Accept, Answer, Call, Notice, Step, Verdict
 from scheduler.core.events import CallEnded, CallOutcome
 from scheduler.runtime.protocols import Emit, Store
 
@@ -55,6 +57,9 @@ class Outbox:
         return len(self._held)
 
     def add(self, step: Step, stream: int) -> None:
+        for answer in step.answers:
+            if answer.verdict is Verdict.UNAVAILABLE:
+                self._answer(answer)
         held = _Held(step, stream)
         self._held.append(held)
         self.launches_held += held.launches
@@ -90,6 +95,7 @@ class Outbox:
                     outcome = CallOutcome.NOT_SENT
                     self._emit(CallEnded(call.call_id, outcome, "its stream is gone"))
         for answer in step.answers:
-            self._answer(answer)
+            if answer.verdict is not Verdict.UNAVAILABLE:
+                self._answer(answer)
         for notice in step.notices:
             self._notice(notice)

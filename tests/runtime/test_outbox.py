@@ -68,6 +68,17 @@ def test_a_step_without_writes_leaves_at_once_when_nothing_is_before_it() -> Non
     assert scene.store.submitted == []
 
 
+def test_an_answer_that_promises_nothing_waits_for_no_write() -> None:
+    scene = Scene()
+    scene.outbox.add(Step(writes=WRITE), 1)
+    refused = Answer(Ticket(1), Verdict.UNAVAILABLE, "the store takes no writes: full")
+    done = Answer(Ticket(2), Verdict.DONE)
+    scene.outbox.add(Step(answers=(done, refused)), 1)
+    assert scene.left == [refused]
+    scene.store.let_through()
+    assert scene.left == [refused, done]
+
+
 def test_calls_decided_on_a_stream_that_is_gone_end_as_not_sent() -> None:
     for stream_later in (None, 2):
         scene = Scene()
