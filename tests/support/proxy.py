@@ -76,8 +76,9 @@ def pass_all(_: SentCall) -> Verdict:
 class CallProxy:
     """`url` is the master's for the daemon. `held` is set when a call is held or was cut."""
 
-    def __init__(self, master_url: str) -> None:
+    def __init__(self, master_url: str, port: int = 0) -> None:
         address = urlsplit(master_url)
+        self._port = port
         self._target = address.hostname or "", address.port or 0
         self.on_call: Callable[[SentCall], Verdict] = pass_all
         self.held = threading.Event()
@@ -120,7 +121,9 @@ class CallProxy:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(DEADLINE_S)
 
     async def _listen(self) -> int:
-        self._server = await asyncio.start_server(self._accept, HOST, 0, limit=HEAD_BYTES_MAX)
+        self._server = await asyncio.start_server(
+            self._accept, HOST, self._port, limit=HEAD_BYTES_MAX
+        )
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
