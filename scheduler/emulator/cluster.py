@@ -48,6 +48,7 @@ class EmulatedCluster:
         self.host = options.host
         self.port = options.port
         self._runners = runners
+        self._sockets: list[socket.socket] = []
         self._servers: list[web.AppRunner] = []
         self._place: Place | None = None
 
@@ -68,12 +69,20 @@ class EmulatedCluster:
         return f"http://{self.host}:{self.port}"
 
     async def start(self) -> None:
+        """Raises `OSError` if the port is taken."""
+        try:
+            await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> None:
         """Binds first (a master tells its port, an agent its own), then serves."""
         options = self.options
-        master_socket = _listen(options.host, options.port)
+        master_socket = self._listen(options.port)
         self.port = master_socket.getsockname()[1]
         shared = self._runners is None
-        agent_sockets = [_listen(options.host, 0) for _ in range(1 if shared else options.agents)]
+        agent_sockets = [self._listen(0) for _ in range(1 if shared else options.agents)]
         ports = [one.getsockname()[1] for one in agent_sockets]
         timeline = Timeline(time.time())
         pulse = Pulse(timeline)
@@ -102,6 +111,8 @@ class EmulatedCluster:
         servers, self._servers = self._servers, []
         for server in servers:
             await server.cleanup()
+        while self._sockets:
+            self._sockets.pop().close()
         if place is not None:
             for agent in place.world.agents:
                 if agent.runner is not None:
@@ -165,6 +176,14 @@ class EmulatedCluster:
         )
         return World(world, timeline, runners)
 
+    def _listen(self, port: int) -> socket.socket:
+        listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._sockets.append(listening)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((self.host, port))
+        listening.setblocking(False)
+        return listening
+
     async def _serve(self, listening: socket.socket, routes: list[web.AbstractRouteDef]) -> None:
         application = web.Application(client_max_size=REQUEST_BYTES_MAX)
         application.add_routes(routes)
@@ -180,18 +199,6 @@ class EmulatedCluster:
         self._servers.append(server)
         await server.setup()
         await web.SockSite(server, listening, backlog=BACKLOG).start()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
-        listening.setblocking(False)
-    except OSError:
-        listening.close()
-        raise
-    return listening
 
 
 async def _as_mesos_answers(request: web.Request, response: web.StreamResponse) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
+from scheduler.emulator.cluster import EmulatedCluster
 from scheduler.emulator.main import running_cluster
 from scheduler.emulator.options import EmulatorOptions
 from tests.emulator.http.client import DEADLINE_S, HOST, acknowledge, launch, subscribed
@@ -94,3 +96,10 @@ async def test_an_agents_state_shows_its_executors_while_they_run() -> None:
         assert executor["id"] == "t"
         assert Path(executor["directory"]).is_dir()  # noqa: ASYNC240  a local path, once
     assert not Path(executor["directory"]).exists()  # noqa: ASYNC240
+
+
+async def test_a_port_that_is_taken_is_an_error_and_leaves_nothing_open() -> None:
+    async with running_cluster(EmulatorOptions(host=HOST, simulate=True)) as cluster:
+        taken = EmulatorOptions(host=HOST, port=cluster.port, simulate=True)
+        with pytest.raises(OSError, match="in use"):
+            await EmulatedCluster(taken).start()

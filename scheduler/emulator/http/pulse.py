@@ -37,7 +37,12 @@ class Pulse:
         self._kicked = False
         if self._stopped:
             return
-        self.catch_up()
+        try:
+            self.catch_up()
+        finally:
+            self._plan()
+
+    def _plan(self) -> None:
         due = self._timeline.next_due()
         if self._timer is not None:
             self._timer.cancel()

@@ -34,6 +34,7 @@ class Timeline:
         self._heap: list[tuple[float, int, Timer]] = []
         self._soon: deque[Action] = deque()
         self._sequence = 0
+        self._running = False
 
     def wall(self) -> float:
         return self._wall_start_s + self.now
@@ -48,15 +49,24 @@ class Timeline:
         self._soon.append(action)
 
     def run(self, until: float) -> None:
-        """Does everything that is due up to and including `until`."""
-        self._drain()
-        while self._heap and self._heap[0][0] <= until:
-            when, _, timer = heapq.heappop(self._heap)
-            if timer.action is not None:
-                self.now = max(self.now, when)
-                timer.action()
-                self._drain()
-        self.now = max(self.now, until)
+        """Does everything that is due up to and including `until`.
+
+        Called by an action of its own it does nothing: the run that goes on gets there.
+        """
+        if self._running:
+            return
+        self._running = True
+        try:
+            self._drain()
+            while self._heap and self._heap[0][0] <= until:
+                when, _, timer = heapq.heappop(self._heap)
+                if timer.action is not None:
+                    self.now = max(self.now, when)
+                    timer.action()
+                    self._drain()
+            self.now = max(self.now, until)
+        finally:
+            self._running = False
 
     def next_due(self) -> float | None:
         """When `run` has work again; None while nothing is planned."""
