@@ -96,6 +96,8 @@ class Attempts:
         job, instance, before = found
         if after.live:
             desk.store(_shown_alive(_with_live(instance, before, after), after))
+            if after.version < job.record.template_version:
+                job.rolling = True  # it may have been given up, and the rollout been over
             if after.state in AWAY:
                 self._watch_away(job, after)
             elif after.state is AttemptState.LAUNCHING:

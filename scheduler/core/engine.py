@@ -199,7 +199,7 @@ class Engine:
         desk = self._desk
         wall = desk.now.wall
         framework = desk.state.framework
-        armed = framework is not None and framework.armed
+        armed = framework is not None and (framework.armed or self._offers.armed)
         desk.store(FrameworkRecord(event.framework_id, armed, wall))
         desk.connected = True
         self.views.connection = Connection(event.master_url, wall)

@@ -38,7 +38,8 @@ class Offers:
 
     def wanted(self) -> Wanted:
         """For SUBSCRIBE. The very first goes out with no failover timeout and all suppressed, so
-        that one which is cut off leaves nothing behind in the master."""
+        that one which is cut off leaves nothing behind in the master. With an id there may be
+        tasks, whether or not we know that the real timeout was set: it is said again."""
         desk = self._desk
         framework = desk.state.framework
         roles = desk.policy.roles
@@ -46,9 +47,14 @@ class Offers:
             suppressed = frozenset(roles)
         else:
             suppressed = frozenset(role for role in roles if not self._wants(role))
-        armed = framework is not None and framework.armed
-        self._told = self._render(suppressed, armed)
+        self._told = self._render(suppressed, armed=framework is not None)
         return self._told
+
+    @property
+    def armed(self) -> bool:
+        """The SUBSCRIBE of this stream said the real failover timeout."""
+        told = self._told
+        return told is not None and told.failover_timeout_s == self._desk.policy.failover_timeout_s
 
     def connected(self) -> None:
         """A new stream: all offers of the old one are void, and its filters may have survived (a

@@ -72,9 +72,9 @@ Write = Put | Remove
 
 def key_of(record: Record) -> RecordKey:
     match record:
-        case FrameworkRecord():
-            return FRAMEWORK
+        case Instance():  # first, as nearly all records are
+            return record.key
         case JobRecord():
             return record.spec.job
-        case Instance():
-            return record.key
+        case FrameworkRecord():
+            return FRAMEWORK

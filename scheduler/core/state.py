@@ -26,16 +26,16 @@ class State:
 
     def apply(self, record: Record) -> None:
         match record:
-            case FrameworkRecord():
-                self.framework = record
-            case JobRecord():
-                self._apply_job(record)
-            case Instance():
+            case Instance():  # first, as nearly all records are
                 job = self.jobs.get(record.job)
                 if job is None:
                     self.orphans[record.key] = record
                 else:
                     job.set_instance(record)
+            case JobRecord():
+                self._apply_job(record)
+            case FrameworkRecord():
+                self.framework = record
 
     def remove(self, key: RecordKey) -> None:
         match key:
