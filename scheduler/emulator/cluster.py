@@ -17,12 +17,9 @@ from typing import Self
 from aiohttp import web
 
 from scheduler.emulator.http.agent_pages import AgentPages
-from scheduler.emulator.http.faults import Faults
-from scheduler.emulator.http.master_pages import MasterPages
-from scheduler.emulator.http.operator_api import OperatorApi
+from scheduler.emulator.http.master_server import MasterServer
 from scheduler.emulator.http.place import Place
 from scheduler.emulator.http.pulse import Pulse
-from scheduler.emulator.http.scheduler_api import SchedulerApi
 from scheduler.emulator.model.agent import AgentDescription
 from scheduler.emulator.model.bundle import Bundle, bundle
 from scheduler.emulator.model.judge import TaskRecord
@@ -35,9 +32,6 @@ from scheduler.emulator.simulate import SimulatedTasks, SimulateOptions
 from scheduler.mesos.proto.mesos_v1_pb2 import Attribute, Value
 
 SHUTDOWN_S = 1.0
-BACKLOG = 1024
-KEEPALIVE_S = 30 * 86400.0  # a master closes no idle connection by itself
-REQUEST_BYTES_MAX = 256 * 1024 * 1024  # the real master has no limit short of protobuf's
 
 
 class EmulatedCluster:
@@ -49,6 +43,7 @@ class EmulatedCluster:
         self.port = options.port
         self._runners = runners
         self._sockets: list[socket.socket] = []
+        self._master: MasterServer | None = None
         self._servers: list[web.AppRunner] = []
         self._place: Place | None = None
 
@@ -89,18 +84,11 @@ class EmulatedCluster:
         world = self._world(timeline, pulse, ports * options.agents if shared else ports)
         place = Place(world, pulse, options.frameworks, options.operators, options.leader)
         self._place = place
-        await self._serve(
-            master_socket,
-            [
-                *SchedulerApi(place).routes(),
-                *OperatorApi(place).routes(),
-                *MasterPages(place).routes(),
-                *Faults(place).routes(),
-            ],
-        )
+        self._master = MasterServer(place)
+        await self._master.start(master_socket)
         for index, agent_socket in enumerate(agent_sockets):
             agent = None if shared else world.agents[index]
-            await self._serve(agent_socket, AgentPages(place, agent).routes())
+            await self._serve_agent(agent_socket, AgentPages(place, agent).routes())
         pulse.kick()
 
     async def stop(self) -> None:
@@ -108,6 +96,9 @@ class EmulatedCluster:
         place, self._place = self._place, None
         if place is not None:
             place.pulse.stop()
+        master, self._master = self._master, None
+        if master is not None:
+            await master.stop()
         servers, self._servers = self._servers, []
         for server in servers:
             await server.cleanup()
@@ -184,29 +175,15 @@ class EmulatedCluster:
         listening.setblocking(False)
         return listening
 
-    async def _serve(self, listening: socket.socket, routes: list[web.AbstractRouteDef]) -> None:
-        application = web.Application(client_max_size=REQUEST_BYTES_MAX)
+    async def _serve_agent(
+        self, listening: socket.socket, routes: list[web.AbstractRouteDef]
+    ) -> None:
+        application = web.Application()
         application.add_routes(routes)
-        application.on_response_prepare.append(_as_mesos_answers)
-        # A lost connection must cancel its handler: that is how a stream's end is noticed.
-        server = web.AppRunner(
-            application,
-            handler_cancellation=True,
-            access_log=None,
-            keepalive_timeout=KEEPALIVE_S,
-            shutdown_timeout=SHUTDOWN_S,
-        )
+        server = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_S)
         self._servers.append(server)
         await server.setup()
-        await web.SockSite(server, listening, backlog=BACKLOG).start()
-
-
-async def _as_mesos_answers(request: web.Request, response: web.StreamResponse) -> None:
-    """No `Server` header; bodies of 1024 bytes and more in gzip where that is allowed."""
-    response.headers.popall("Server", None)
-    large = isinstance(response, web.Response) and (response.content_length or 0) >= 1024
-    if large and "gzip" in request.headers.get("Accept-Encoding", ""):
-        response.enable_compression(web.ContentCoding.gzip)
+        await web.SockSite(server, listening).start()
 
 
 def _simulation(options: EmulatorOptions) -> SimulateOptions:

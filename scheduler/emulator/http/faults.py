@@ -6,69 +6,67 @@ They have no authentication: an emulated cluster is for loopback.
 from collections.abc import Callable
 
 import orjson
-from aiohttp import web
 
+from scheduler.emulator.http.messages import Request, Response
 from scheduler.emulator.http.place import Place
-from scheduler.emulator.http.requests import Refused
+from scheduler.emulator.http.requests import JSON, Refused
+
+Page = Callable[[Request], Response]
 
 
 class Faults:
     def __init__(self, place: Place) -> None:
         self._place = place
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        return [
-            web.get("/emulator/tasks", self.tasks),
-            web.post("/emulator/agents/{index}/lose", self.lose),
-            web.post("/emulator/agents/{index}/return", self.come_back),
-            web.post("/emulator/failover", self.fail_over),
-            web.post("/emulator/streams/drop", self.drop_streams),
-        ]
+    def pages(self) -> dict[tuple[str, str], Page]:
+        """By method and path; those of single agents are in `of_agent`."""
+        return {
+            ("GET", "/emulator/tasks"): self.tasks,
+            ("POST", "/emulator/failover"): self.fail_over,
+            ("POST", "/emulator/streams/drop"): self.drop_streams,
+        }
 
-    async def tasks(self, _: web.Request) -> web.Response:
+    def tasks(self, _: Request) -> Response:
         """`{task id: {framework_id, agent_id, accepted, launches, ends, state, delivered,
         acknowledged}}` of every task that any master of this cluster ever accepted."""
         self._place.pulse.catch_up()
-        return web.Response(
-            body=orjson.dumps(self._place.world.judge.tasks), content_type="application/json"
-        )
+        return Response(200, orjson.dumps(self._place.world.judge.tasks), JSON)
 
-    async def lose(self, request: web.Request) -> web.Response:
-        """`?how=killed` (the connection breaks) or `?how=silent` (only pings tell)."""
+    def of_agent(self, request: Request) -> Response:
+        """POST /emulator/agents/{index}/lose and …/return. `?how=killed` (the connection breaks)
+        or `?how=silent` (only pings tell) says how it is lost."""
+        match request.path.split("/")[3:]:
+            case [index, "lose" | "return" as what] if request.method == "POST":
+                agent = self._index(index)
+            case _:
+                raise Refused(404, "no such page")
         world = self._place.world
         how = request.query.get("how", "killed")
         if how not in ("killed", "silent"):
-            return web.Response(status=400, text="how is killed or silent")
-        died = how == "killed"
-        return self._on_agent(request, lambda index: world.lose_agent(index, process_died=died))
+            raise Refused(400, "how is killed or silent")
+        if what == "return":
+            return self._changed(lambda: world.return_agent(agent))
+        return self._changed(lambda: world.lose_agent(agent, process_died=how == "killed"))
 
-    async def come_back(self, request: web.Request) -> web.Response:
-        return self._on_agent(request, self._place.world.return_agent)
-
-    async def fail_over(self, request: web.Request) -> web.Response:
+    def fail_over(self, request: Request) -> Response:
         """`?recovering=S`: seconds of 503 before the next master leads."""
         try:
             recovering_s = float(request.query.get("recovering", "0"))
         except ValueError:
-            return web.Response(status=400, text="recovering is a number of seconds")
-        self._change(lambda: self._place.world.fail_over(recovering_s))
-        return web.Response()
+            raise Refused(400, "recovering is a number of seconds") from None
+        return self._changed(lambda: self._place.world.fail_over(recovering_s))
 
-    async def drop_streams(self, _: web.Request) -> web.Response:
-        self._change(self._place.world.drop_streams)
-        return web.Response()
+    def drop_streams(self, _: Request) -> Response:
+        return self._changed(self._place.world.drop_streams)
 
-    def _on_agent(self, request: web.Request, change: Callable[[int], None]) -> web.Response:
-        try:
-            index = int(request.match_info["index"])
-            if not 0 <= index < len(self._place.world.agents):
-                raise ValueError(index)
-        except ValueError:
-            return Refused(404, "no such agent").response()
-        self._change(lambda: change(index))
-        return web.Response()
+    def _index(self, text: str) -> int:
+        agents = len(self._place.world.agents)
+        if not text.isdecimal() or int(text) >= agents:
+            raise Refused(404, f"agents are 0 to {agents - 1}")
+        return int(text)
 
-    def _change(self, change: Callable[[], object]) -> None:
+    def _changed(self, change: Callable[[], object]) -> Response:
         self._place.pulse.catch_up()
         change()
         self._place.pulse.kick()
+        return Response(200)

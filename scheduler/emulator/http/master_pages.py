@@ -8,12 +8,12 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-from aiohttp import web
 
 from scheduler.emulator.http import jsonform
+from scheduler.emulator.http.messages import Request, Response
 from scheduler.emulator.http.metrics import snapshot
 from scheduler.emulator.http.place import Place
-from scheduler.emulator.http.requests import Refused, principal
+from scheduler.emulator.http.requests import JSON, Refused, principal
 from scheduler.emulator.model import bundle
 from scheduler.emulator.model.bundle import to_numbers
 from scheduler.emulator.model.master import VERSION
@@ -31,78 +31,72 @@ REALM = "mesos-master-readonly"
 REALM_WRITE = "mesos-master-readwrite"
 
 Shown = dict[str, Any]
+Page = Callable[[Request], Response]
 
 
 class MasterPages:
     def __init__(self, place: Place) -> None:
         self._place = place
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        pages: dict[str, Callable[[Tables, web.Request], Shown]] = {
+    def pages(self) -> dict[tuple[str, str], Page]:
+        """By method and path."""
+        shown: dict[str, Callable[[Tables, Request], Shown]] = {
             "state": _state,
             "frameworks": _frameworks_page,
             "slaves": _slaves_page,
             "tasks": _tasks_page,
         }
-        routes: list[web.AbstractRouteDef] = []
+        pages: dict[tuple[str, str], Page] = {("GET", "/metrics/snapshot"): self.metrics}
         for prefix in ("", "/master"):
-            routes.append(web.get(f"{prefix}/health", self.health))
-            routes.append(web.get(f"{prefix}/redirect", self.redirect))
-            routes += [web.get(f"{prefix}/{name}", self._page(pages[name])) for name in pages]
-            routes.append(web.post(f"{prefix}/teardown", self.teardown))
-        routes.append(web.get("/metrics/snapshot", self.metrics))
-        return routes
+            pages["GET", f"{prefix}/health"] = self.health
+            pages["GET", f"{prefix}/redirect"] = self.redirect
+            pages["POST", f"{prefix}/teardown"] = self.teardown
+            for name, make in shown.items():
+                pages["GET", f"{prefix}/{name}"] = self._page(make)
+        return pages
 
-    async def health(self, _: web.Request) -> web.Response:
-        return web.Response()
+    def health(self, _: Request) -> Response:
+        return Response(200)
 
-    async def redirect(self, _: web.Request) -> web.Response:
+    def redirect(self, _: Request) -> Response:
         """307 to the leader, "also on the leader itself"."""
         if self._place.leader is None and self._place.world.master is None:
-            return web.Response(status=503)
+            return Response(503)
         options = self._place.world.options.master
         leader = self._place.leader or f"{options.hostname}:{options.port}"
-        return web.Response(status=307, headers={"Location": f"//{leader}"})
+        return Response(307, headers={"Location": f"//{leader}"})
 
-    async def teardown(self, request: web.Request) -> web.Response:
+    def teardown(self, request: Request) -> Response:
         """Form body `frameworkId=<id>`; 400 for an id that is missing or unknown."""
-        try:
-            principal(request, self._place.operator_credentials, REALM_WRITE)
-            asked = parse_qs(await request.text()).get("frameworkId", [""])[0]
-            self._place.pulse.catch_up()
-            master = self._place.leading("/master/teardown")
-        except Refused as refused:
-            return refused.response()
-        framework = master.tables.frameworks.get(asked)
+        principal(request, self._place.operator_credentials, REALM_WRITE)
+        self._place.pulse.catch_up()
+        master = self._place.leading("/master/teardown")
+        form = parse_qs(request.body.decode("utf-8", "replace"))
+        framework = master.tables.frameworks.get(form.get("frameworkId", [""])[0])
         if framework is None:
-            return web.Response(status=400, text="No framework found with specified ID")
+            raise Refused(400, "No framework found with specified ID")
         master.subscriptions.remove(framework)
         self._place.pulse.kick()
-        return web.Response()
+        return Response(200)
 
-    async def metrics(self, _: web.Request) -> web.Response:
+    def metrics(self, _: Request) -> Response:
         self._place.pulse.catch_up()
         master = self._place.world.master
         leads = master is not None and self._place.leader is None
         shown = snapshot(master.tables) if master is not None and leads else {"master/elected": 0.0}
-        return web.Response(body=orjson.dumps(shown), content_type="application/json")
+        return Response(200, orjson.dumps(shown), JSON)
 
-    def _page(self, make: Callable[[Tables, web.Request], Shown]) -> Callable[[web.Request], Any]:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                principal(request, self._place.operator_credentials, REALM)
-                self._place.pulse.catch_up()
-                tables = self._place.leading(request.path_qs).tables
-            except Refused as refused:
-                return refused.response()
-            return web.Response(
-                body=orjson.dumps(make(tables, request)), content_type="application/json"
-            )
+    def _page(self, make: Callable[[Tables, Request], Shown]) -> Page:
+        def handle(request: Request) -> Response:
+            principal(request, self._place.operator_credentials, REALM)
+            self._place.pulse.catch_up()
+            tables = self._place.leading(request.target).tables
+            return Response(200, orjson.dumps(make(tables, request)), JSON)
 
         return handle
 
 
-def _state(tables: Tables, _: web.Request) -> Shown:
+def _state(tables: Tables, _: Request) -> Shown:
     info = tables.info
     connected = sum(entry.connected for entry in tables.agents.values())
     return {
@@ -130,15 +124,15 @@ def _state(tables: Tables, _: web.Request) -> Shown:
     }
 
 
-def _slaves_page(tables: Tables, request: web.Request) -> Shown:
+def _slaves_page(tables: Tables, request: Request) -> Shown:
     return _slaves(tables, request.query.get("slave_id"))
 
 
-def _frameworks_page(tables: Tables, request: web.Request) -> Shown:
+def _frameworks_page(tables: Tables, request: Request) -> Shown:
     return _frameworks(tables, request.query.get("framework_id"))
 
 
-def _tasks_page(tables: Tables, request: web.Request) -> Shown:
+def _tasks_page(tables: Tables, request: Request) -> Shown:
     """`limit` 100, `offset` 0, `order` des by the time of the first status."""
     wanted_framework = request.query.get("framework_id")
     wanted_task = request.query.get("task_id")

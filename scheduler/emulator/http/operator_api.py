@@ -5,9 +5,8 @@ The others are known by name and answered with 501.
 
 from collections.abc import Iterable
 
-from aiohttp import web
-
 from scheduler.emulator.http import jsonform
+from scheduler.emulator.http.messages import Request, Response
 from scheduler.emulator.http.place import Place
 from scheduler.emulator.http.requests import (
     JSON,
@@ -22,42 +21,38 @@ from scheduler.emulator.model.bundle import Bundle, to_resources
 from scheduler.emulator.model.master import VERSION, Master
 from scheduler.emulator.model.records import AgentEntry, Framework, Tables, Task
 from scheduler.mesos.proto import mesos_v1_pb2
-from scheduler.mesos.proto.master_pb2 import Call, Response
+from scheduler.mesos.proto.master_pb2 import Call
+from scheduler.mesos.proto.master_pb2 import Response as Said
 
 REALM = "mesos-master-readwrite"
+PATHS = ("/api/v1", "/master/api/v1")
 
 
 class OperatorApi:
     def __init__(self, place: Place) -> None:
         self._place = place
 
-    def routes(self) -> list[web.AbstractRouteDef]:
-        return [web.route("*", path, self.handle) for path in ("/api/v1", "/master/api/v1")]
-
-    async def handle(self, request: web.Request) -> web.Response:
-        try:
-            principal(request, self._place.operator_credentials, REALM)
-            self._place.leading("/master/api/v1")
-            call = await read_call(request, Call)
-            if not call.HasField("type"):
-                raise Refused(400, "Expecting 'type' to be present")
-            as_json = answers_json(request)
-            self._place.pulse.catch_up()
-            master = self._place.leading("/master/api/v1")
-            response = self._answer(master, call)
-        except Refused as refused:
-            return refused.response()
-        if response is None:
+    def handle(self, request: Request) -> Response:
+        """Raises `Refused`."""
+        principal(request, self._place.operator_credentials, REALM)
+        self._place.pulse.catch_up()
+        master = self._place.leading("/master/api/v1")
+        call = read_call(request, Call)
+        if not call.HasField("type"):
+            raise Refused(400, "Expecting 'type' to be present")
+        as_json = answers_json(request)
+        said = self._answer(master, call)
+        if said is None:
             self._place.pulse.kick()
-            return web.Response()
-        response.type = getattr(Response, Call.Type.Name(call.type))  # their numbers differ
-        body = jsonform.dumps(response) if as_json else response.SerializeToString()
-        return web.Response(body=body, content_type=JSON if as_json else PROTOBUF)
+            return Response(200)
+        said.type = getattr(Said, Call.Type.Name(call.type))  # their numbers differ
+        body = jsonform.dumps(said) if as_json else said.SerializeToString()
+        return Response(200, body, JSON if as_json else PROTOBUF)
 
-    def _answer(self, master: Master, call: Call) -> Response | None:
+    def _answer(self, master: Master, call: Call) -> Said | None:
         """None: done, with an empty body."""
         tables = master.tables
-        response = Response()
+        response = Said()
         match call.type:
             case Call.GET_HEALTH:
                 response.get_health.healthy = True
@@ -88,13 +83,13 @@ class OperatorApi:
         return response
 
 
-def _agents(tables: Tables, page: Response.GetAgents) -> None:
+def _agents(tables: Tables, page: Said.GetAgents) -> None:
     for entry in tables.agents.values():
         _agent(tables, entry, page.agents.add())
     page.recovered_agents.extend(tables.recovered.values())
 
 
-def _agent(tables: Tables, entry: AgentEntry, shown: Response.GetAgents.Agent) -> None:
+def _agent(tables: Tables, entry: AgentEntry, shown: Said.GetAgents.Agent) -> None:
     description = entry.link.description
     shown.agent_info.CopyFrom(entry.info)
     shown.agent_info.resources.extend(_plain(entry.total))
@@ -114,16 +109,14 @@ def _agent(tables: Tables, entry: AgentEntry, shown: Response.GetAgents.Agent) -
     shown.deactivated = False
 
 
-def _frameworks(tables: Tables, page: Response.GetFrameworks) -> None:
+def _frameworks(tables: Tables, page: Said.GetFrameworks) -> None:
     for framework in tables.frameworks.values():
         _framework(tables, framework, page.frameworks.add())
     for framework in tables.completed.values():
         _framework(tables, framework, page.completed_frameworks.add())
 
 
-def _framework(
-    tables: Tables, framework: Framework, shown: Response.GetFrameworks.Framework
-) -> None:
+def _framework(tables: Tables, framework: Framework, shown: Said.GetFrameworks.Framework) -> None:
     shown.framework_info.CopyFrom(framework.info)
     shown.active = shown.connected = framework.connected
     shown.recovered = framework.recovered
@@ -137,7 +130,7 @@ def _framework(
     shown.offered_resources.extend(_plain(bundle.total(offers)))
 
 
-def _tasks(tables: Tables, page: Response.GetTasks) -> None:
+def _tasks(tables: Tables, page: Said.GetTasks) -> None:
     for framework in [*tables.frameworks.values(), *tables.completed.values()]:
         page.tasks.extend(_each(framework.tasks.values()))
         page.unreachable_tasks.extend(_each(framework.unreachable.values()))

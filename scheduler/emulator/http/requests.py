@@ -6,10 +6,10 @@ import hmac
 from collections.abc import Mapping
 from typing import TypeVar
 
-from aiohttp import web
 from google.protobuf.message import DecodeError, Message
 
 from scheduler.emulator.http import jsonform
+from scheduler.emulator.http.messages import Request, Response
 
 JSON = "application/json"
 PROTOBUF = "application/x-protobuf"
@@ -26,17 +26,15 @@ class Refused(Exception):
         self.text = text
         self.headers = dict(headers or {})
 
-    def response(self) -> web.Response:
-        return web.Response(status=self.status, text=self.text, headers=self.headers)
+    def response(self) -> Response:
+        return Response(self.status, self.text.encode(), headers=self.headers)
 
 
-def principal(
-    request: web.Request, credentials: Mapping[str, str] | None, realm: str
-) -> str | None:
+def principal(request: Request, credentials: Mapping[str, str] | None, realm: str) -> str | None:
     """Who asks, by basic authentication; None where it is switched off."""
     if credentials is None:
         return None
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
     if scheme == "Basic":  # "the scheme word is case-sensitive"
         try:
             name, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
@@ -51,16 +49,16 @@ def principal(
     raise Refused(401, "401 Unauthorized.", challenge)
 
 
-async def read_call(request: web.Request, kind: type[M]) -> M:
+def read_call(request: Request, kind: type[M]) -> M:
     """The body as a message: rows 6 to 9 of the table of checks."""
     if request.method != "POST":
         raise Refused(405, "Expecting 'POST'", {"Allow": "POST"})
-    content_type = request.headers.get("Content-Type")
+    content_type = request.headers.get("content-type")
     if content_type is None:
         raise Refused(400, "Expecting 'Content-Type' to be present")
     if content_type not in (JSON, PROTOBUF):
         raise Refused(415, f"Expecting 'Content-Type' of {JSON} or {PROTOBUF}")
-    body = await request.read()
+    body = request.body
     try:
         if content_type == JSON:
             return jsonform.loads(body, kind)
@@ -72,9 +70,9 @@ async def read_call(request: web.Request, kind: type[M]) -> M:
     return call
 
 
-def answers_json(request: web.Request) -> bool:
+def answers_json(request: Request) -> bool:
     """JSON unless only protobuf is accepted. Raises 406 where neither is."""
-    accept = request.headers.get("Accept")
+    accept = request.headers.get("accept")
     if accept is None or accepts(accept, JSON):
         return True
     if accepts(accept, PROTOBUF):
