@@ -1,7 +1,7 @@
-"""A master that only makes load: it offers once, says TASK_RUNNING of each task, answers RECONCILE,
-and counts what comes back. Raw protocol (httptools, protobuf), in a process of its own, so that it
-costs little beside the scheduler under test. It checks nothing of the protocol: that is the
-emulator's business.
+"""A master that only makes load: it offers all agents once, and again what an ACCEPT left of one,
+says TASK_RUNNING of each task, answers RECONCILE, and counts what comes back. Raw protocol
+(httptools, protobuf), in a process of its own, so that it costs little beside the scheduler under
+test. It checks nothing of the protocol: that is the emulator's business.
 
 It speaks with whoever started it by lines. On standard output, JSON:
 
@@ -81,6 +81,8 @@ class LoadMaster:
         self._tasks = tasks
         self._stream: asyncio.Transport | None = None
         self._running: dict[str, str] = {}  # task id to agent id
+        self._free: dict[str, int] = {}  # agent id to the tasks that it still holds
+        self._offers = 0
         self._wave: Wave | None = None
         self._statuses = 0
 
@@ -118,13 +120,19 @@ class LoadMaster:
 
     def _accepted(self, accept: scheduler_pb2.Call.Accept) -> None:
         records = bytearray()
+        agents: dict[str, None] = {}
         for operation in accept.operations:
             for task in operation.launch.task_infos:
                 task_id, agent_id = task.task_id.value, task.agent_id.value
                 if task_id in self._running:
                     sys.exit(f"launched twice: {task_id}")
                 self._running[task_id] = agent_id
+                self._free[agent_id] -= 1
+                agents[agent_id] = None
                 records += self._update(task_id, agent_id, mesos_v1_pb2.TASK_RUNNING)
+        left = [agent_id for agent_id in agents if self._free[agent_id]]
+        if left and not accept.filters.refuse_seconds:
+            records += self._offers_event(left)
         self._write(bytes(records))
 
     def _acknowledged(self, uuid: bytes) -> None:
@@ -163,16 +171,25 @@ class LoadMaster:
 
     def _offer(self) -> None:
         """All agents, each with just enough for its part of the tasks."""
-        events = []
         each = -(-self._tasks // self._agents)
-        for start in range(0, self._agents, OFFERS_AN_EVENT):
-            event = Event(type=Event.OFFERS)
-            for number in range(start, min(start + OFFERS_AN_EVENT, self._agents)):
-                _fill_offer(event.offers.offers.add(), number, each)
-            events.append(encode(event.SerializeToString()))
+        self._free = {f"load-S{number}": each for number in range(self._agents)}
+        agents = list(self._free)
+        events = [
+            self._offers_event(agents[start : start + OFFERS_AN_EVENT])
+            for start in range(0, len(agents), OFFERS_AN_EVENT)
+        ]
         self._wave = Wave("running", self._tasks)
         for record in events:
             self._write(record)
+
+    def _offers_event(self, agents: list[str]) -> bytes:
+        event = Event(type=Event.OFFERS)
+        for agent_id in agents:
+            self._offers += 1
+            offer = event.offers.offers.add()
+            offer.id.value = f"load-O{self._offers}"
+            _fill_offer(offer, agent_id, self._free[agent_id])
+        return encode(event.SerializeToString())
 
     def _heartbeat(self) -> None:
         self._send(Event(type=Event.HEARTBEAT))
@@ -208,10 +225,10 @@ def _record(status: TaskStatus) -> bytes:
     return encode(event.SerializeToString())
 
 
-def _fill_offer(offer: mesos_v1_pb2.Offer, number: int, tasks: int) -> None:
-    offer.id.value = f"load-O{number}"
+def _fill_offer(offer: mesos_v1_pb2.Offer, agent_id: str, tasks: int) -> None:
+    number = int(agent_id.removeprefix("load-S"))
     offer.framework_id.value = "load-0000"
-    offer.agent_id.value = f"load-S{number}"
+    offer.agent_id.value = agent_id
     offer.hostname = f"agent-{number}"
     offer.allocation_info.role = "*"
     for name, amount in (("cpus", 0.1), ("mem", 32.0), ("disk", 10.0)):

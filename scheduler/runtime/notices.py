@@ -1,11 +1,11 @@
 """Notices as log lines. One line a change of a job or of the connection; a task's changes are at
 debug, since a line a task would cost more than the task."""
 
+from collections.abc import Callable
+
 import structlog
 
 from scheduler.core.effects import Notice, NoticeKind
-
-log = structlog.get_logger()
 
 _WARNINGS = frozenset(
     {
@@ -18,20 +18,32 @@ _WARNINGS = frozenset(
 )
 
 
-def write(notice: Notice) -> None:
+def writer() -> Callable[[Notice], None]:
+    """What writes notices, for a process whose logging is set up."""
+    # Bound once: an unbound logger asks for its configuration at each line, also at those that are
+    # not written, of which each task has some.
+    log = structlog.get_logger().bind()
+
+    def write(notice: Notice) -> None:
+        kind = notice.kind
+        if kind is NoticeKind.TASK_CHANGED:
+            log.debug(
+                kind, job=notice.job, task_id=notice.task_id, state=notice.state, text=notice.text
+            )
+        elif kind in _WARNINGS:
+            log.warning(kind, **_fields(notice))
+        else:
+            log.info(kind, **_fields(notice))
+
+    return write
+
+
+def _fields(notice: Notice) -> dict[str, str]:
+    """Those that say something."""
     fields = {
-        name: value
-        for name, value in (
-            ("job", notice.job),
-            ("task_id", notice.task_id),
-            ("state", notice.state),
-            ("text", notice.text),
-        )
-        if value
+        "job": notice.job,
+        "task_id": notice.task_id,
+        "state": notice.state,
+        "text": notice.text,
     }
-    if notice.kind is NoticeKind.TASK_CHANGED:
-        log.debug(notice.kind.value, **fields)
-    elif notice.kind in _WARNINGS:
-        log.warning(notice.kind.value, **fields)
-    else:
-        log.info(notice.kind.value, **fields)
+    return {name: value for name, value in fields.items() if value}

@@ -87,7 +87,7 @@ class Term:
             stream_now=lambda: self._streams if self._stream_stands else None,
             send=self._session.send,
             answer=self._asks.answer,
-            notice=notices.write,
+            notice=notices.writer(),
             emit=self._emit,
             released=self._wake.set,
         )
