@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from tests.e2e.conftest import Needs
 from tests.e2e.scene import Scene, batch, service
 from tests.support.rest import RefusedRequest
 from tests.support.waiting import stays, wait_until
@@ -20,8 +19,7 @@ def test_the_daemon_registers_as_a_framework(scene: Scene) -> None:
     wait_until(armed, "the real failover timeout")
 
 
-def test_the_example_jobs_run_within_ten_seconds(scene: Scene, needs: Needs) -> None:
-    needs("processes")
+def test_the_example_jobs_run_within_ten_seconds(scene: Scene) -> None:
     daemon, framework_id = scene.running_daemon()
     applied = daemon.command("apply", str(EXAMPLES))
     assert applied.returncode == 0, applied.stderr

@@ -20,6 +20,7 @@ AGENTS: Final = 1_000
 TASKS: Final = 10_000
 # Half of the batch fits at once: when the daemon dies, the other half still waits to be launched.
 CLUSTER: Final = {
+    "simulate": True,
     "agents": AGENTS,
     "cpus": 0.5,
     "frameworks": None,

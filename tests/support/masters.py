@@ -117,19 +117,18 @@ class RealMaster:
 
 
 class EmulatedMaster:
-    """The project's emulator in a process of its own; tasks are simulated. `more` are further
-    options of the emulator, or others than those here."""
+    """The project's emulator in a process of its own. `more` are further options of the emulator,
+    or others than those here: with `simulate` tasks are timers, else real processes."""
 
     name = "emulated"
     credential = FRAMEWORK_CREDENTIAL
-    lacks = frozenset({"processes", "new agents"})
+    lacks = frozenset({"new agents"})
 
     def __init__(self, run_dir: Path, more: Document | None = None) -> None:
         options: Document = {
             "host": EMULATOR_HOST,
             "agents": AGENTS,
             "cpus": 16,
-            "simulate": True,
             "racks": AGENTS,
             "allocation_interval_s": 0.2,
             "agent_ping_timeout_s": 1.0,
