@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from scheduler.core.builder import StepBuilder
 from scheduler.core.effects import Reconcile
-from scheduler.core.model.ids import AgentId, TaskId
+from scheduler.core.model.ids import AgentId, TaskId, parse_task_id
 from scheduler.core.policy import ReconcilePolicy
 
 MARKER_AGENT = AgentId("offerd-marker")
@@ -94,4 +94,5 @@ class Reconciliation:
 
 
 def is_marker(task: TaskId) -> bool:
-    return task.startswith("marker.")
+    """A job may be called `marker`; the ids of its tasks have a part more."""
+    return task.startswith("marker.") and parse_task_id(task) is None

@@ -19,22 +19,26 @@ from scheduler.core.events import (
     ApplyJob,
     CallEnded,
     CallOutcome,
+    DeleteJob,
     Disconnected,
     Event,
+    KillTask,
     Now,
     OffersMade,
+    ScaleJob,
+    StopJob,
     Subscribed,
     TaskState,
     Ticket,
 )
-from scheduler.core.model.ids import FrameworkId, MasterId, TaskId, Uid
+from scheduler.core.model.ids import FrameworkId, InstanceKey, JobId, MasterId, TaskId, Uid
 from scheduler.core.model.instance import Attempt, Instance
 from scheduler.core.model.job import JobSpec
 from scheduler.core.model.offer import Offer
 from scheduler.core.policy import Budget, Policy
 from scheduler.core.reconcile import MARKER_AGENT
 from scheduler.core.records import Put, Record, RecordKey, Remove, key_of
-from tests.builders import ROLE, a_status, an_offer
+from tests.builders import ROLE, a_status, an_agent, an_offer
 
 CallT = TypeVar("CallT", bound=Call)
 START_WALL = 1_000_000.0
@@ -44,11 +48,17 @@ class Harness:
     """`stored` is what a store would hold; `calls` are all that left, in order."""
 
     def __init__(
-        self, policy: Policy | None = None, *, records: Iterable[Record] = (), term: int = 1
+        self,
+        policy: Policy | None = None,
+        *,
+        records: Iterable[Record] = (),
+        term: int = 1,
+        mono: float = 100.0,
+        wall_offset: float = START_WALL,
     ) -> None:
         self.policy = policy or Policy(roles=(ROLE,))
-        self.mono = 100.0
-        self.wall_offset = START_WALL
+        self.mono = mono
+        self.wall_offset = wall_offset
         self.engine = Engine(self.policy, term=term, seed=7)
         self.stored: dict[RecordKey, Record] = {key_of(record): record for record in records}
         self.calls: list[Call] = []
@@ -194,13 +204,55 @@ class Harness:
             self.status(task, TaskState.RUNNING, agent=agent, uuid=b"r" * 16)
 
     def restart(self, term: int = 2) -> "Harness":
-        """Another daemon's engine over what is stored now, at the same time of day."""
-        other = Harness(self.policy, records=list(self.stored.values()), term=term)
-        other.mono = self.mono
-        other.wall_offset = self.wall_offset
-        return other
+        """Another daemon's engine over what is stored now, at the same time of day; its monotonic
+        clock is another machine's."""
+        return Harness(
+            self.policy,
+            records=list(self.stored.values()),
+            term=term,
+            mono=7.0,
+            wall_offset=self.now.wall - 7.0,
+        )
+
+    def place(self, *, agent: str = "a1") -> list[TaskId]:
+        """Let what waits be revived and offered one agent; what was launched on it."""
+        self.pass_time(1.0)
+        self._offers += 1
+        return self.launched(self.offer(an_offer(f"offer-{self._offers}", an_agent(agent))))
+
+    def kill(self, task: TaskId, grace_s: float | None = None) -> Answer:
+        ticket = self.ticket()
+        self.handle(KillTask(ticket, task, grace_s))
+        return self.answers[ticket]
+
+    def scale(self, job: str, instances: int) -> Answer:
+        ticket = self.ticket()
+        self.handle(ScaleJob(ticket, JobId(job), instances))
+        return self.answers[ticket]
+
+    def stop(self, job: str) -> Answer:
+        ticket = self.ticket()
+        self.handle(StopJob(ticket, JobId(job)))
+        return self.answers[ticket]
+
+    def delete(self, job: str) -> Answer:
+        ticket = self.ticket()
+        self.handle(DeleteJob(ticket, JobId(job)))
+        return self.answers[ticket]
 
     # --- looking ---------------------------------------------------------------------------------
+
+    def kills(self, calls: Iterable[Call] | None = None) -> list[TaskId]:
+        return [call.task_id for call in self.calls_of(Kill, calls)]
+
+    def instance(self, job: str, index: int = 0) -> Instance:
+        record = self.stored[InstanceKey(JobId(job), index)]
+        assert isinstance(record, Instance)
+        return record
+
+    def state_of(self, task: TaskId) -> str:
+        view = self.engine.views.task(task)
+        return view.state if view is not None else ""
 
     def calls_of(self, kind: type[CallT], calls: Iterable[Call] | None = None) -> list[CallT]:
         return [call for call in (self.calls if calls is None else calls) if isinstance(call, kind)]
@@ -210,3 +262,20 @@ class Harness:
 
     def launched(self, calls: Iterable[Call] | None = None) -> list[TaskId]:
         return [launch.task_id for launch in self.launches(calls)]
+
+
+def connected(policy: Policy | None = None) -> Harness:
+    """An engine whose first reconciliation has passed."""
+    harness = Harness(policy)
+    harness.subscribe()
+    harness.answer_marker()
+    return harness
+
+
+def running(spec: JobSpec, policy: Policy | None = None) -> tuple[Harness, list[TaskId]]:
+    """A connected engine with this job's instances running on agent a1."""
+    harness = connected(policy)
+    harness.apply(spec)
+    tasks = harness.place()
+    harness.run(*tasks)
+    return harness, tasks

@@ -38,11 +38,13 @@ GIVEN_UP_STATES = frozenset({TaskState.LOST, TaskState.GONE, TaskState.GONE_BY_O
 
 
 class Heard:
-    """What the master told this daemon of each task: the judge's own notes."""
+    """What the master told this daemon of each task: the judge's own notes. `away_all_along` were
+    away before and after each of the statuses that one step was given."""
 
     def __init__(self) -> None:
         self.in_this_stream: set[TaskId] = set()
         self.away_since: dict[TaskId, float] = {}
+        self.away_all_along: set[TaskId] = set()
         self.unknown: set[TaskId] = set()
         self.given_up: set[TaskId] = set()
 
@@ -57,6 +59,7 @@ class Heard:
             self.given_up.add(task)
         else:
             self.away_since.pop(task, None)
+            self.away_all_along.discard(task)
             self.unknown.discard(task)
             self.given_up.discard(task)
 
@@ -137,6 +140,7 @@ class Daemon:
     # --- the engine ------------------------------------------------------------------------------
 
     def handle(self, *events: Event) -> None:
+        self.heard.away_all_along = set(self.heard.away_since)
         for event in events:
             if isinstance(event, StatusUpdated):
                 self.heard.status(event, self.mono)
@@ -236,7 +240,7 @@ class Daemon:
                     self._judge_launch(launch.task_id, launch.template)
             case Kill(task_id=task):
                 assert task in self.heard.in_this_stream, f"{task}: killed before it was answered"
-                assert task not in self.heard.away_since, f"{task}: killed while away"
+                assert task not in self.heard.away_all_along, f"{task}: killed while away"
             case _:
                 pass
 

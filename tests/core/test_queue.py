@@ -1,0 +1,75 @@
+"""What waits: active or in back-off, by job, in order."""
+
+from scheduler.core.model.ids import InstanceKey, JobId, Role
+from scheduler.core.queue import Queue
+from tests.builders import ROLE
+
+
+def key(job: str, index: int = 0) -> InstanceKey:
+    return InstanceKey(JobId(job), index)
+
+
+def names(queue: Queue, role: Role = ROLE) -> list[str]:
+    return [group.job for group in queue.active_groups(role)]
+
+
+def test_priority_goes_before_arrival() -> None:
+    queue = Queue()
+    queue.add(key("late"), ROLE, 50)
+    queue.add(key("later"), ROLE, 50)
+    queue.add(key("urgent"), ROLE, 90)
+    assert names(queue) == ["urgent", "late", "later"]
+
+
+def test_roles_do_not_see_each_other() -> None:
+    queue = Queue()
+    queue.add(key("web"), ROLE, 50)
+    assert queue.has_active(ROLE)
+    assert not queue.has_active(Role("other"))
+    assert names(queue, Role("other")) == []
+
+
+def test_what_backs_off_is_not_active_until_its_time() -> None:
+    queue = Queue()
+    queue.add(key("web"), ROLE, 50, due=30.0)
+    assert not queue.has_active(ROLE)
+    assert queue.next_due(ROLE) == 30.0
+    assert not queue.wake(key("web"), 29.9)
+    assert queue.woken == set()
+    assert queue.wake(key("web"), 30.0)
+    assert queue.woken == {ROLE}
+    assert names(queue) == ["web"]
+    assert not queue.wake(key("web"), 31.0)
+
+
+def test_adding_twice_is_adding_once() -> None:
+    queue = Queue()
+    assert queue.add(key("web"), ROLE, 50)
+    assert not queue.add(key("web"), ROLE, 50)
+    assert len(queue) == 1
+    assert queue.add(key("web"), ROLE, 50, due=9.0)
+    assert not queue.add(key("web"), ROLE, 50, due=9.0)
+    assert queue.add(key("web"), ROLE, 50, due=8.0)
+    assert len(queue) == 1
+
+
+def test_discarding_the_last_one_forgets_the_group() -> None:
+    queue = Queue()
+    queue.add(key("web", 0), ROLE, 50)
+    queue.add(key("web", 1), ROLE, 50, due=5.0)
+    queue.discard(key("web", 0))
+    assert queue.group(JobId("web")) is not None
+    queue.discard(key("web", 1))
+    assert queue.group(JobId("web")) is None
+    queue.discard(key("web", 1))
+    queue.add(key("web", 2), ROLE, 50)
+    queue.discard_job(JobId("web"))
+    assert list(queue) == []
+
+
+def test_a_changed_priority_counts_from_the_next_add() -> None:
+    queue = Queue()
+    queue.add(key("a"), ROLE, 50)
+    queue.add(key("b", 0), ROLE, 50)
+    queue.add(key("b", 1), ROLE, 60)
+    assert names(queue) == ["b", "a"]
