@@ -301,7 +301,8 @@ class Attempts:
 
     def stream_began(self) -> None:
         """What another master called away, this one may not: instances that were to be replaced
-        wait for its answer."""
+        wait for its answer. Kills that the old stream took begin anew as well."""
+        self._kills.clear()
         for job in self._desk.state.jobs.values():
             for instance in list(job.instances.values()):
                 if any(attempt.state in AWAY for attempt in instance.live):

@@ -25,9 +25,9 @@ class Desk:
     """`connected` follows Subscribed and Disconnected. `rolling`, `unplanned` and `touched` are
     jobs with something to do in this or a later step. `random` is seeded once a term."""
 
-    def __init__(self, policy: Policy, term: int, seed: int) -> None:
+    def __init__(self, policy: Policy, term: int, seed: int, state: State) -> None:
         self.policy = policy
-        self.state = State()
+        self.state = state
         self.queue = Queue()
         self.deadlines = Deadlines()
         self.reconciliation = Reconciliation(policy.reconcile, term)

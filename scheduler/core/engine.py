@@ -42,7 +42,7 @@ from scheduler.core.offers import Offers
 from scheduler.core.placing import Placing
 from scheduler.core.policy import Budget, Policy
 from scheduler.core.reconcile import is_marker
-from scheduler.core.records import FRAMEWORK, FrameworkRecord, Record
+from scheduler.core.records import FRAMEWORK, FrameworkRecord, Put, Record, Remove, Write
 from scheduler.core.state import State
 from scheduler.core.state_views import Connection, StateViews
 from scheduler.core.transitions import declared
@@ -52,10 +52,14 @@ DEADLINES_A_STEP_MAX = 2000
 
 
 class Engine:
-    """One term's decisions. `load` first, `start` once, then `handle` for ever."""
+    """One term's decisions. `load` or `follow` first, `start` once, then `handle` for ever.
 
-    def __init__(self, policy: Policy, *, term: int, seed: int) -> None:
-        self._desk = Desk(policy, term, seed)
+    A standby's engine follows what another writes, gives views, and is never started; at a takeover
+    its `state` goes into a new one.
+    """
+
+    def __init__(self, policy: Policy, *, term: int, seed: int, state: State | None = None) -> None:
+        self._desk = Desk(policy, term, seed, state or State())
         self._attempts = Attempts(self._desk)
         self._offers = Offers(self._desk)
         self._placing = Placing(self._desk, self._attempts, self._offers)
@@ -70,6 +74,16 @@ class Engine:
     def load(self, records: Iterable[Record]) -> None:
         for record in records:
             self._desk.state.apply(record)
+
+    def follow(self, writes: Iterable[Write], now: Now) -> None:
+        """What another instance stored, in its order."""
+        self._desk.now = now
+        for write in writes:
+            match write:
+                case Put(record):
+                    self._desk.state.apply(record)
+                case Remove(key):
+                    self._desk.state.remove(key)
 
     def start(self, now: Now) -> Step:
         """Take up what was loaded: watches, unfinished replacements, leftovers of deleted jobs."""
@@ -321,7 +335,7 @@ class Engine:
 
     @property
     def state(self) -> State:
-        """To be read only."""
+        """To be read only, but for who hands it over to the next engine."""
         return self._desk.state
 
     def waits(self, key: InstanceKey) -> bool:
