@@ -29,6 +29,7 @@ from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionSettings
 from scheduler.runtime import logs, systemd
 from scheduler.runtime.protocols import Election, Store
+from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
 from scheduler.settings import SecretFile, Settings
 from scheduler.store.open import open_store
@@ -73,14 +74,16 @@ async def _hold_office(
     store = open_store(settings.store)
     await store.open()
     try:
-        term = _make_term(settings, number, store)
+        term = _make_term(settings, number, election, store)
         await term.load()
         # What was loaded lives long; collections need not walk it again and again.
         gc.collect()
         gc.freeze()
         async with asyncio.TaskGroup() as group:
             office = group.create_task(election.watch())
-            api = _make_api(settings, term)
+            seat = Seat(settings.instance)
+            seat.sit(term)
+            api = _make_api(settings, seat)
             await _listen(api, settings)
             work = group.create_task(term.run(stop))
             signs = group.create_task(_signs_of_life())
@@ -101,7 +104,7 @@ async def _hold_office(
 # --- the parts -----------------------------------------------------------------------------------
 
 
-def _make_term(settings: Settings, number: int, store: Store) -> Term:
+def _make_term(settings: Settings, number: int, election: Election, store: Store) -> Term:
     tls = _master_tls(settings)
     framework = settings.framework
     operator = OperatorClient(
@@ -130,10 +133,12 @@ def _make_term(settings: Settings, number: int, store: Store) -> Term:
     return Term(
         TermSettings(
             instance=settings.instance,
+            advertise=settings.advertise or "",
             policy=policy_of(settings),
             new_id_when_removed=framework.new_id_when_removed,
         ),
         number,
+        leads=election.leads,
         store=store,
         make_session=make_session,
         list_agents=operator.agents,
@@ -173,7 +178,7 @@ def _master_tls(settings: Settings) -> ssl.SSLContext | None:
     return Tls(files.ca_file, files.cert_file, files.key_file).context()
 
 
-def _make_api(settings: Settings, term: Term) -> ApiServer:
+def _make_api(settings: Settings, seat: Seat) -> ApiServer:
     token, tls = settings.api.token_file, settings.api.tls
     context = None
     if tls is not None:
@@ -183,7 +188,7 @@ def _make_api(settings: Settings, term: Term) -> ApiServer:
         except (OSError, ssl.SSLError) as error:
             raise SettingsError(f"api.tls: {tls.cert_file}, {tls.key_file}: {error}") from error
     return ApiServer(
-        term,
+        seat,
         defaults=JobDefaults(role=settings.framework.roles[0]),
         host=settings.listen.host,
         port=settings.listen.port,

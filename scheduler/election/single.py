@@ -134,6 +134,10 @@ class SingleElection:
             ) from error
         return os.path.samestat(by_name, os.fstat(descriptor))
 
+    def leads(self) -> bool:
+        """The kernel takes the lock from nobody who lives."""
+        return self._descriptor is not None
+
     async def watch(self) -> Never:
         """Returns never. Raises `ElectionError` when the lock file lost its name: the next daemon
         would lock another file and lead beside this one."""
@@ -161,6 +165,9 @@ class SoleElection:
 
     async def campaign(self) -> int:
         return 1
+
+    def leads(self) -> bool:
+        return True
 
     async def watch(self) -> None:
         await asyncio.Event().wait()

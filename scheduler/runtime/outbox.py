@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from scheduler.core.effects import Accept, Answer, Call, Notice, Step, Verdict
 from scheduler.core.events import CallEnded, CallOutcome
+from scheduler.errors import TermEnded
 from scheduler.runtime.protocols import Emit, Store
 
 
@@ -33,6 +34,7 @@ class Outbox:
         self,
         store: Store,
         *,
+        may_leave: Callable[[], bool],
         stream_now: Callable[[], int | None],
         send: Callable[[Sequence[Call]], None],
         answer: Callable[[Answer], None],
@@ -40,9 +42,11 @@ class Outbox:
         emit: Emit,
         released: Callable[[], None],
     ) -> None:
-        """`stream_now` tells the number of the stream that stands, None without one; `released` is
-        called after steps have left."""
+        """`may_leave` is asked before a step leaves; when it denies, TermEnded is raised, from
+        `add` or from the store's `run`. `stream_now` tells the number of the stream that stands,
+        None without one; `released` is called after steps have left."""
         self._store = store
+        self._may_leave = may_leave
         self._stream_now = stream_now
         self._send = send
         self._answer = answer
@@ -77,6 +81,8 @@ class Outbox:
     def _release(self) -> None:
         left = False
         while self._held and self._held[0].durable:
+            if not self._may_leave():
+                raise TermEnded("the office may be another's by now")
             held = self._held.popleft()
             self.launches_held -= held.launches
             self.writes_held -= len(held.step.writes)

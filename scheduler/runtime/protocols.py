@@ -5,6 +5,8 @@ each fake passes the contract suite of the real one (tests/contract).
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
+import msgspec
+
 from scheduler.core.effects import Answer, Call, Wanted
 from scheduler.core.events import Command, Event, Ticket
 from scheduler.core.model.ids import FrameworkId, Uid
@@ -55,16 +57,46 @@ class Session(Protocol):
     def send(self, calls: Sequence[Call]) -> None: ...
 
 
-class Election(Protocol):
-    """Who leads. `lead` waits for the office and gives its term; it raises when it is lost."""
+class LeaderInfo(msgspec.Struct, frozen=True):
+    """Who leads: its name, the URL of its API ('' if it tells none), and its term."""
 
-    async def campaign(self) -> int: ...
+    instance: str
+    advertise: str
+    term: int
+
+
+class Election(Protocol):
+    """Who leads. A term's number is greater than those of all terms before it."""
+
+    async def campaign(self) -> int:
+        """Waits for the office, and gives the term. Raises ElectionError, StoreLocked."""
+        ...
+
+    def leads(self) -> bool:
+        """Whether the office is certainly still held at this moment. Asked before anything leaves:
+        a process that was stopped and goes on must not speak for a term that has ended."""
+        ...
 
     async def watch(self) -> None:
         """Returns never; raises when the office is lost."""
         ...
 
     async def resign(self) -> None: ...
+
+
+class Following(Protocol):
+    """What the leader stores, as it stores it.
+
+    `run` never returns. It gives all records first, then every change in the order of the store,
+    and who leads in that same order: when our own leadership comes by, everything that was written
+    before it has been seen.
+    """
+
+    async def run(
+        self,
+        on_writes: Callable[[Sequence[Write]], None],
+        on_leader: Callable[[LeaderInfo | None], None],
+    ) -> None: ...
 
 
 class Front(Protocol):
@@ -79,8 +111,19 @@ class Front(Protocol):
         ...
 
     @property
+    def leader(self) -> LeaderInfo | None:
+        """Who leads, as far as is known here."""
+        ...
+
+    @property
+    def age_s(self) -> float | None:
+        """How old the views are: 0 while leading, the time since the last news while following;
+        None when there is nothing to see."""
+        ...
+
+    @property
     def views(self) -> Views:
-        """Reads over the engine's tables; only while leading."""
+        """Reads over the engine's tables; only while `age_s` is not None."""
         ...
 
     def mint_uid(self) -> Uid: ...

@@ -3,8 +3,8 @@
     load ─ start ─ [ store │ loop │ session │ agents ] ─ drain
 
 The four run in one task group: whichever ends unexpectedly ends the term, and there is no undo
-code: the engine is dropped. `Term` is also the `Front` that the API sees. It knows the adapters by
-their protocols only; `daemon` chooses them.
+code: the engine is dropped. It knows the adapters by their protocols only; `cli.daemon` chooses
+them, and `Seat` shows it to the API.
 """
 
 import asyncio
@@ -27,8 +27,8 @@ from scheduler.core.events import (
     Subscribed,
     Ticket,
 )
-from scheduler.core.model.ids import Uid
 from scheduler.core.policy import Policy
+from scheduler.core.state import State
 from scheduler.core.views import Views
 from scheduler.errors import FrameworkRemoved, MasterUnavailable
 from scheduler.runtime import notices
@@ -36,7 +36,7 @@ from scheduler.runtime.asks import ASK_TIMEOUT_S, Asks
 from scheduler.runtime.loop import EngineLoop, LoopLimits
 from scheduler.runtime.mailbox import Mailbox
 from scheduler.runtime.outbox import Outbox
-from scheduler.runtime.protocols import Session, Store
+from scheduler.runtime.protocols import LeaderInfo, Session, Store
 
 log = structlog.get_logger()
 
@@ -50,6 +50,7 @@ ListAgents = Callable[[], Awaitable[AgentsListed]]
 class TermSettings(msgspec.Struct, frozen=True):
     instance: str
     policy: Policy
+    advertise: str = ""
     new_id_when_removed: bool = False
     limits: LoopLimits = LoopLimits()
     agents_interval_s: float = AGENTS_INTERVAL_S
@@ -57,33 +58,40 @@ class TermSettings(msgspec.Struct, frozen=True):
 
 
 class Term:
-    """Implements `protocols.Front`."""
+    """`leads` says at any moment whether the office is certainly still held: when it is not,
+    nothing leaves any more, no call and no answer, and the term ends."""
 
     def __init__(
         self,
         settings: TermSettings,
         number: int,
         *,
+        leads: Callable[[], bool],
+        state: State | None = None,
         store: Store,
         make_session: Callable[[Callable[[], Awaitable[None]]], Session],
         list_agents: ListAgents,
     ) -> None:
-        """`make_session` is given what to await before more is read from the stream."""
+        """`make_session` is given what to await before more is read from the stream; `state` is
+        what a standby has followed, else `load` comes first."""
         seed = secrets.randbits(63)
         log.info("term.began", term=number, seed=seed, instance=settings.instance)
         self._settings = settings
+        self._number = number
+        self._leads = leads
         self._store = store
         self._list_agents = list_agents
         self._wake = asyncio.Event()
         self._mailbox = Mailbox(MAILBOX_MAX, self._wake)
         self._session = make_session(self._mailbox.room)
-        self._engine = Engine(settings.policy, term=number, seed=seed)
+        self._engine = Engine(settings.policy, term=number, seed=seed, state=state)
         self._asks = Asks(self._mailbox, settings.ask_timeout_s)
         self._streams = 0
         self._stream_stands = False
         self._leading = False
         self._outbox = Outbox(
             store,
+            may_leave=leads,
             stream_now=lambda: self._streams if self._stream_stands else None,
             send=self._session.send,
             answer=self._asks.answer,
@@ -98,20 +106,16 @@ class Term:
     # --- what the API sees -----------------------------------------------------------------------
 
     @property
-    def instance(self) -> str:
-        return self._settings.instance
+    def leading(self) -> bool:
+        return self._leading and self._leads()
 
     @property
-    def leading(self) -> bool:
-        return self._leading
+    def leader(self) -> LeaderInfo:
+        return LeaderInfo(self._settings.instance, self._settings.advertise, self._number)
 
     @property
     def views(self) -> Views:
         return self._engine.views
-
-    def mint_uid(self) -> Uid:
-        """Ten characters that no two jobs share: 50 random bits, without look-alikes."""
-        return Uid("".join(secrets.choice("abcdefghijkmnpqrstuvwxyz23456789") for _ in range(10)))
 
     async def ask(self, make: Callable[[Ticket], Command]) -> Answer:
         return await self._asks.ask(make)

@@ -32,6 +32,7 @@ from scheduler.core.views import (
     UnknownTaskView,
     Views,
 )
+from scheduler.runtime.protocols import LeaderInfo
 
 FRAMEWORK_ID = "f0e1d2c3-0000"
 T = TypeVar("T")
@@ -51,6 +52,8 @@ class FakeFront:
     def __init__(self) -> None:
         self.instance = "offerd-1"
         self.leading = True
+        self.leader: LeaderInfo | None = None
+        self.age_s: float | None = 0.0
         self.jobs_by_id: dict[JobId, FakeJob] = {}
         self.tasks_by_id: dict[TaskId, TaskView] = {}
         self.agent_list: list[AgentView] = []

@@ -9,7 +9,7 @@ from scheduler.core.effects import Call, Wanted
 from scheduler.core.events import CallEnded, CallOutcome, Disconnected, Event, Subscribed
 from scheduler.core.model.ids import FrameworkId, MasterId
 from scheduler.core.records import Record, Write
-from scheduler.errors import OfferdError
+from scheduler.errors import OfferdError, TermEnded
 
 
 class HeldStore:
@@ -38,8 +38,12 @@ class HeldStore:
             self._waiting.append(done)
 
     def let_through(self, count: int = 1) -> None:
+        """What `done` raises comes out of `run`, as in every store."""
         for _ in range(count):
-            self._waiting.popleft()()
+            try:
+                self._waiting.popleft()()
+            except TermEnded as error:
+                self.fail(error)
 
     @property
     def held(self) -> int:

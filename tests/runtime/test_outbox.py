@@ -23,6 +23,7 @@ class Scene:
         self.releases = 0
         self.outbox = Outbox(
             self.store,
+            may_leave=lambda: True,
             stream_now=lambda: self.stream,
             send=self._send,
             answer=self.left.append,

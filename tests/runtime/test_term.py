@@ -11,7 +11,7 @@ from scheduler.core.events import AgentsListed, ApplyJob, OffersMade, TaskState
 from scheduler.core.model.ids import FrameworkId, TaskId, Uid
 from scheduler.core.policy import Policy
 from scheduler.core.records import FrameworkRecord
-from scheduler.errors import FrameworkRemoved, MasterUnavailable, StoreUnreadable
+from scheduler.errors import FrameworkRemoved, MasterUnavailable, StoreUnreadable, TermEnded
 from scheduler.runtime.protocols import Session
 from scheduler.runtime.term import Term, TermSettings
 from tests.builders import ROLE, a_service, a_status, an_offer
@@ -28,6 +28,7 @@ class Scene:
         self.session = TestedSession()
         self.stop = asyncio.Event()
         self.listings = 0
+        self.leads = True
         self.term = Term(
             TermSettings(
                 "here",
@@ -36,6 +37,7 @@ class Scene:
                 ask_timeout_s=ask_timeout_s,
             ),
             1,
+            leads=lambda: self.leads,
             store=store,
             make_session=self._make_session,
             list_agents=self._list_agents,
@@ -171,6 +173,14 @@ async def test_agents_are_asked_for_even_when_the_master_does_not_answer() -> No
         await scene.until(lambda: scene.listings > 0)
 
 
-def test_uids_are_different() -> None:
-    term = Scene(HeldStore()).term
-    assert len({term.mint_uid() for _ in range(1000)}) == 1000
+async def test_nothing_leaves_when_the_office_may_be_lost_and_the_term_ends() -> None:
+    with pytest.raises(ExceptionGroup) as raised:
+        async with running(HeldStore()) as scene:
+            scene.session.subscribe()
+            await scene.until(lambda: scene.store.held > 0)
+            scene.leads = False
+            assert not scene.term.leading
+            scene.store.let_through()
+            await asyncio.Event().wait()
+    assert scene.session.calls == []
+    assert raised.group_contains(TermEnded)
