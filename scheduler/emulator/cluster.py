@@ -118,6 +118,10 @@ class EmulatedCluster:
     def return_agent(self, index: int) -> None:
         self._change(lambda world: world.return_agent(index))
 
+    def replace_agent(self, index: int) -> None:
+        """See `World.replace_agent`."""
+        self._change(lambda world: world.replace_agent(index))
+
     def fail_over(self, recovering_s: float = 0.0) -> None:
         """See `World.fail_over`; the new master has the same address."""
         self._change(lambda world: world.fail_over(recovering_s))

@@ -33,10 +33,10 @@ class Faults:
         return Response(200, orjson.dumps(self._place.world.judge.tasks), JSON)
 
     def of_agent(self, request: Request) -> Response:
-        """POST /emulator/agents/{index}/lose and …/return. `?how=killed` (the connection breaks)
-        or `?how=silent` (only pings tell) says how it is lost."""
+        """POST /emulator/agents/{index}/lose, …/return and …/replace. `?how=killed` (the connection
+        breaks) or `?how=silent` (only pings tell) says how it is lost."""
         match request.path.split("/")[3:]:
-            case [index, "lose" | "return" as what] if request.method == "POST":
+            case [index, "lose" | "return" | "replace" as what] if request.method == "POST":
                 agent = self._index(index)
             case _:
                 raise Refused(404, "no such page")
@@ -46,6 +46,8 @@ class Faults:
             raise Refused(400, "how is killed or silent")
         if what == "return":
             return self._changed(lambda: world.return_agent(agent))
+        if what == "replace":
+            return self._changed(lambda: world.replace_agent(agent))
         return self._changed(lambda: world.lose_agent(agent, process_died=how == "killed"))
 
     def fail_over(self, request: Request) -> Response:

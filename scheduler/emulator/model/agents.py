@@ -100,6 +100,17 @@ class Agents:
             tables.timeline.soon(entry.link.shutdown)
         return True
 
+    def replaced(self, agent_id: str) -> None:
+        """The agent at that address registers as a new one: its state is lost, and "the old agent
+        is removed at once, TASK_LOST REASON_AGENT_REMOVED (even PA)"."""
+        tables = self._tables
+        tables.registry.admitted.pop(agent_id, None)
+        tables.registry.unreachable.pop(agent_id, None)
+        tables.recovered.pop(agent_id, None)
+        entry = tables.agents.get(agent_id)
+        if entry is not None:
+            self._remove(entry, LOST, TaskStatus.REASON_AGENT_REMOVED)
+
     # -- arriving
 
     def _recover(self) -> None:

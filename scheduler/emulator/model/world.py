@@ -77,6 +77,18 @@ class World:
         self._lost.discard(index)
         self._register(index)
 
+    def replace_agent(self, index: int) -> None:
+        """The agent loses all that it had, tasks included, and registers as a new one."""
+        agent = self.agents[index]
+        old_id = agent.agent_id
+        agent.shutdown()
+        agent.agent_id = ""
+        if self.master is not None:
+            self.master.agents.replaced(old_id)
+        else:
+            self.registry.admitted.pop(old_id, None)
+        self.return_agent(index)
+
     def fail_over(self, recovering_s: float = 0.0) -> None:
         """The leading master dies; the next one starts after `recovering_s` with the registry
         alone, and the agents that are not lost come back to it."""

@@ -165,6 +165,20 @@ def test_an_agent_declared_gone_never_comes_back() -> None:
     assert not lab.master.agents.mark_gone("nobody")
 
 
+def test_an_agent_that_lost_everything_is_another_one() -> None:
+    lab = Lab()
+    framework = running(lab)
+    old = lab.agent_id()
+    lab.world.replace_agent(0)
+    lab.run(0.0)
+    assert lab.agent_id() not in ("", old)
+    (status,) = framework.new_statuses()
+    assert (status.state, status.reason) == (state("LOST"), TaskStatus.REASON_AGENT_REMOVED)
+    assert [offer.agent_id.value for offer in framework.new_offers()] == [lab.agent_id()]
+    assert [one.state for one in framework.reconcile(("t", old))] == [state("UNKNOWN")]
+    assert set(lab.master.tables.agents) == {lab.agent_id()}
+
+
 def test_every_framework_hears_of_a_lost_agent() -> None:
     lab = Lab()
     idle = lab.framework(("idle",), suppressed=("idle",))
