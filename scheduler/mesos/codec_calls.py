@@ -39,18 +39,18 @@ class CallCodec:
         self._framework_id = framework_id
         self._settings = settings
         self._tasks = tasks or TaskRenderer()
+        # The call sent most, kept with what all of them share.
+        self._acknowledgement = _Call(type=_Call.ACKNOWLEDGE)
+        self._acknowledgement.framework_id.value = framework_id
 
     def encode(self, call: Call) -> bytes:
         """Raises `ValueError` or `TypeError` for a call that the wire has no form for: a number
         out of range, text that is not Unicode, a launch that does not fit its template."""
+        if isinstance(call, Acknowledge):
+            return self._encode_acknowledge(call)
         message = _Call()
         message.framework_id.value = self._framework_id
         match call:
-            case Acknowledge():
-                message.type = _Call.ACKNOWLEDGE
-                message.acknowledge.agent_id.value = call.agent_id
-                message.acknowledge.task_id.value = call.task_id
-                message.acknowledge.uuid = call.uuid
             case Accept():
                 message.type = _Call.ACCEPT
                 self._fill_accept(message.accept, call)
@@ -75,6 +75,13 @@ class CallCodec:
                 message.type = _Call.UPDATE_FRAMEWORK
                 self._fill_update(message.update_framework, call)
         return message.SerializeToString()
+
+    def _encode_acknowledge(self, call: Acknowledge) -> bytes:
+        acknowledge = self._acknowledgement.acknowledge
+        acknowledge.agent_id.value = call.agent_id
+        acknowledge.task_id.value = call.task_id
+        acknowledge.uuid = call.uuid
+        return self._acknowledgement.SerializeToString()
 
     def _fill_accept(self, accept: scheduler_pb2.Call.Accept, call: Accept) -> None:
         for offer_id in call.offer_ids:

@@ -51,7 +51,8 @@ class Job:
         return self.record.desired is Desired.RUN
 
     def wants(self, index: int) -> bool:
-        return self.runs and index < self.record.spec.instances
+        record = self.record
+        return index < record.spec.instances and record.desired is Desired.RUN
 
     def set_record(self, record: JobRecord) -> None:
         """Outcomes and hosts are judged by the record, so the indexes are made anew."""
