@@ -40,6 +40,7 @@ from scheduler.jobspec.fields import (
 )
 from scheduler.jobspec.problems import NOT_CARRIED_OUT, Finding, Wrong, kind_of, quoted
 from scheduler.jobspec.words import parse_role
+from scheduler.mesos.address import ZooKeeperAddress, parse_master
 from scheduler.settings_sources import read_sources
 
 SECRET_BYTES_MAX: Final = 64 * 1024
@@ -117,17 +118,29 @@ def _parse_listen(value: object) -> Address:
     return Address(bare, int(port))
 
 
-def _parse_masters(value: object) -> tuple[str, ...]:
+def _parse_masters(value: object) -> tuple[str, ...] | ZooKeeperAddress:
     addresses = value if isinstance(value, list) else [value]
     if not addresses:
         raise Wrong("must not be empty (http://host:5050, or a list)")
+    if len(addresses) == 1 and (text := parse_text(addresses[0])).startswith("zk:"):
+        return _parse_zookeeper(text)
     return tuple(map(_parse_master, addresses))
+
+
+def _parse_zookeeper(text: str) -> ZooKeeperAddress:
+    try:
+        address = parse_master(text)
+    except SettingsError as error:
+        raise Wrong(str(error).removeprefix("master: ")) from None
+    if not isinstance(address, ZooKeeperAddress):
+        raise Wrong("is no ZooKeeper address (zk://user:password@host:2181/mesos)")
+    return address
 
 
 def _parse_master(value: object) -> str:
     text = parse_text(value)
     if text.startswith("zk:"):
-        raise Wrong(f"zk:// {NOT_CARRIED_OUT} (http://host:5050, or a list)")
+        raise Wrong("zk:// stands alone, it cannot be one of a list")
     if any(char.isspace() for char in text) or "@" in text:
         # What stands there may be a password: it is not repeated.
         raise Wrong("holds white space or @ (http://host:5050; see framework.secret_file)")
@@ -185,7 +198,7 @@ def _user() -> str:
         return str(os.geteuid())
 
 
-_Master = Annotated[tuple[str, ...], Checked(_parse_masters, {})]
+_Master = Annotated[tuple[str, ...] | ZooKeeperAddress, Checked(_parse_masters, {})]
 _Store = Annotated[str, Checked(_parse_store, {})]
 _Listen = Annotated[Address, Checked(_parse_listen, {})]
 _Url = Annotated[str, Checked(_parse_url, {})]
@@ -296,7 +309,8 @@ class Settings(Body):
     later: ClassVar[frozenset[str]] = frozenset({"jobs_dir", "peer_token_file", "election"})
 
     master: _Master = Field(
-        default=("http://127.0.0.1:5050",), description="the master's URL, or a list of URLs"
+        default=("http://127.0.0.1:5050",),
+        description="the master's URL, a list of URLs, or `zk://…`",
     )
     master_tls: MasterTls = Field(
         default_factory=MasterTls, description="for masters that speak https"

@@ -14,6 +14,7 @@ from scheduler.errors import SettingsError
 from scheduler.jobspec.bodies import Body, body_at, keys_of
 from scheduler.jobspec.problems import path_text
 from scheduler.jobspec.yaml_lines import read_documents
+from scheduler.mesos.address import ZooKeeperAddress
 from scheduler.settings import Address, Settings, load_settings
 from scheduler.settings_sources import ENV_PASSED_OVER, variables
 from tests.jobspec.documents import unhurried
@@ -136,7 +137,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_line_or_variable(
     path = written(
         tmp_path,
         """\
-master: zk://a:2181/mesos
+master: [zk://a:2181/mesos, b]
 store: etcd://a:2379
 jobs_dir: /etc/jobs
 framework:
@@ -152,7 +153,7 @@ listen: 8080
     )
     duration = "is not a duration (250ms, 10s, 5m, 1h30m, 2d)"
     assert problems(path, OFFERD_LAUNCH_TIMEOUT="5") == [
-        f"{path}:1: master: zk:// is not carried out by this version (http://host:5050, or a list)",
+        f"{path}:1: master: zk:// stands alone, it cannot be one of a list",
         f"{path}:2: store: etcd: is not carried out by this version (sqlite:PATH, memory:)",
         f"{path}:3: jobs_dir: is not carried out by this version",
         f"{path}:5: framework.nam: is unknown (did you mean name?)",
@@ -253,6 +254,23 @@ def test_a_secret_file_that_holds_no_secret_is_refused_without_showing_it(
         f'OFFERD_API__TOKEN_FILE: api.token_file: "{path}" does not hold one line of text',
         f'OFFERD_API__TOKEN_FILE: api.token_file: "{path}" is not text',
     )
+
+
+def test_a_password_in_the_masters_address_is_shown_nowhere(tmp_path: Path) -> None:
+    path = written(tmp_path, "master: zk://me:sesame@h1,h2:2182/mesos\n")
+    settings = load_settings(path, {})
+    assert isinstance(settings.master, ZooKeeperAddress)
+    assert settings.master.password == "sesame"
+    assert "sesame" not in f"{settings!r} {settings} {settings.master}"
+
+
+@pytest.mark.parametrize(
+    "address", ["zk://me:sesame@h1", "zk://me:sesame@h1:x/mesos", "zk:me:sesame@h1/mesos"]
+)
+def test_a_wrong_address_of_zookeeper_is_refused_without_showing_its_password(address: str) -> None:
+    (problem,) = problems(OFFERD_MASTER=address)
+    assert problem.startswith("OFFERD_MASTER: master: ")
+    assert "sesame" not in problem
 
 
 def test_a_secret_needs_its_principal(token_file: Path) -> None:

@@ -6,6 +6,7 @@
     codec        protobuf ↔ core values, in codec_* by direction; proto has the messages
     operator     all agents, by the operator API
     discovery    which master is tried next; address reads what names one; backoff how long to wait
+    zookeeper    reads the group of the masters that elect their leader; master_group understands it
     access       credentials and TLS
 
 It knows the core's events and calls, and what none of them means for a job. The runtime is its

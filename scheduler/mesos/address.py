@@ -60,17 +60,27 @@ class ZooKeeperAddress:
     user: str | None = None
     password: str | None = field(default=None, repr=False)
 
+    @property
+    def hosts_text(self) -> str:
+        """The servers with commas between."""
+        return ",".join(f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in self.hosts)
+
     def __str__(self) -> str:
-        hosts = ",".join(f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in self.hosts)
-        return f"zk://{hosts}{self.path}"
+        return f"zk://{self.hosts_text}{self.path}"
 
 
-def parse_master(setting: str | Sequence[str]) -> tuple[MasterAddress, ...] | ZooKeeperAddress:
+MasterSetting = str | Sequence[str] | ZooKeeperAddress
+"""The `master` setting as it is written, or what was read from it where that holds a password."""
+
+
+def parse_master(setting: MasterSetting) -> tuple[MasterAddress, ...] | ZooKeeperAddress:
     """Reads the `master` setting: one address, a list (or commas between) of them, or one zk://.
 
     Where no port is written it is 5050, the master's own default, with https too. The order of
     the list is kept, what is written twice is taken once. Raises `SettingsError`.
     """
+    if isinstance(setting, ZooKeeperAddress):
+        return setting
     texts = [setting] if isinstance(setting, str) else list(setting)
     texts = [text.strip() for text in texts]
     if len(texts) == 1 and texts[0].lower().startswith("zk://"):
@@ -108,7 +118,7 @@ def from_location(location: str, base: MasterAddress) -> MasterAddress:
         refuse("it holds credentials")
     if base.scheme == "https" and parts.scheme != "https":
         refuse("it leaves https")
-    host = _host(parts.hostname or "")
+    host = host_or_none(parts.hostname or "")
     if host is None or port == 0:
         refuse("its host or port is not valid")
     scheme: Scheme = "https" if parts.scheme == "https" else "http"
@@ -170,7 +180,7 @@ def _host_and_port(authority: str, port_default: int) -> tuple[str, int] | None:
     else:
         host_text, colon, port_text = authority.partition(":")
         port_text = colon + port_text
-    host = _host(host_text)
+    host = host_or_none(host_text)
     if host is None:
         return None
     if not port_text:
@@ -181,7 +191,7 @@ def _host_and_port(authority: str, port_default: int) -> tuple[str, int] | None:
     return (host, int(digits)) if 1 <= int(digits) <= 65535 else None
 
 
-def _host(text: str) -> str | None:
+def host_or_none(text: str) -> str | None:
     """A host in one form (lower case, IPv6 compressed), or None when it is none."""
     text = text.lower()
     if ":" in text or text.replace(".", "").isdigit():

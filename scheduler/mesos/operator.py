@@ -7,7 +7,6 @@ which is an answer (`AgentsListed` without agents) and not an error.
 
 import asyncio
 import ssl
-from collections.abc import Sequence
 from typing import Final, Literal
 
 import aiohttp
@@ -17,9 +16,9 @@ from scheduler.core.events import AgentsListed
 from scheduler.core.model.ids import AgentId
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts
-from scheduler.errors import MasterUnavailable
+from scheduler.errors import MasterRefused, MasterUnavailable
 from scheduler.mesos.access import Credential, authorization
-from scheduler.mesos.address import MasterAddress
+from scheduler.mesos.address import MasterAddress, MasterSetting
 from scheduler.mesos.codec_resources import (
     agent_url,
     attributes_of,
@@ -27,7 +26,7 @@ from scheduler.mesos.codec_resources import (
     sum_amounts,
     text,
 )
-from scheduler.mesos.discovery import Candidates
+from scheduler.mesos.discovery import open_candidates
 from scheduler.mesos.proto import master_pb2
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 
@@ -49,14 +48,14 @@ class OperatorClient:
 
     def __init__(
         self,
-        master: str | Sequence[str],
+        master: MasterSetting,
         *,
         credential: Credential | None = None,
         tls: ssl.SSLContext | None = None,
         request_timeout_s: float = REQUEST_TIMEOUT_S,
     ) -> None:
-        """Raises `SettingsError` or `MesosError` for a `master` that cannot be used."""
-        self._candidates = Candidates(master)
+        """Raises `SettingsError` for a `master` that cannot be used."""
+        self._candidates = open_candidates(master, tls=tls is not None)
         self._headers = {
             "Content-Type": PROTOBUF,
             "Accept": PROTOBUF,
@@ -68,11 +67,14 @@ class OperatorClient:
     async def agents(self) -> AgentsListed:
         """Every agent that the master knows, or why it does not tell.
 
-        Raises `MasterUnavailable` when no leading master answers within the request's deadline.
+        Raises `MasterUnavailable` when no leading master answers within the request's deadline, or
+        is known.
         """
         try:
             async with asyncio.timeout(self._request_timeout_s):
                 return await self._ask()
+        except MasterRefused as error:
+            return AgentsListed(None, refused=str(error))
         except aiohttp.ClientError as error:  # first: its own time-outs are TimeoutErrors, too
             raise MasterUnavailable(f"the list of agents: {error}") from error
         except TimeoutError:
@@ -93,7 +95,7 @@ class OperatorClient:
             headers=self._headers,
             cookie_jar=aiohttp.DummyCookieJar(),
         ) as http:
-            address = self._candidates.first()
+            address = await self._candidates.first()
             while True:
                 async with http.post(
                     address.url(OPERATOR_PATH), data=_GET_AGENTS, allow_redirects=False

@@ -11,9 +11,11 @@ calls mean is the core's, how bytes move is stream.py's and calls.py's.
 """
 
 import asyncio
+import contextlib
 import ssl
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
 import msgspec
@@ -21,7 +23,7 @@ import structlog
 
 from scheduler.core.effects import Call, Wanted
 from scheduler.core.events import Disconnected, Event, Subscribed
-from scheduler.core.model.ids import FrameworkId
+from scheduler.core.model.ids import FrameworkId, MasterId
 from scheduler.errors import (
     FrameworkRemoved,
     FrameworkTaken,
@@ -31,6 +33,7 @@ from scheduler.errors import (
     MesosError,
 )
 from scheduler.mesos.access import Credential, authorization
+from scheduler.mesos.address import MasterSetting
 from scheduler.mesos.backoff import Backoff
 from scheduler.mesos.calls import CallConnection, CallLimits
 from scheduler.mesos.codec import (
@@ -45,7 +48,8 @@ from scheduler.mesos.codec import (
     UnreadableStatus,
     encode_subscribe,
 )
-from scheduler.mesos.discovery import Candidates
+from scheduler.mesos.discovery import open_candidates
+from scheduler.mesos.master_group import Leader
 from scheduler.mesos.outbox import Outbox, end_unsent
 from scheduler.mesos.stream import PROTOBUF, EventStream, StreamLimits, subscribe
 
@@ -78,9 +82,9 @@ class SessionLimits(msgspec.Struct, frozen=True):
 
 
 class SessionSettings(msgspec.Struct, frozen=True):
-    """`master` as `Candidates` reads it. `tls` None: the system's certificate authorities."""
+    """`master` as `open_candidates` reads it. `tls` None: the system's certificate authorities."""
 
-    master: str | tuple[str, ...]
+    master: MasterSetting
     framework: FrameworkSettings
     credential: Credential | None = None
     tls: ssl.SSLContext | None = None
@@ -108,11 +112,11 @@ class MasterSession:
         *,
         wait_for_room: Callable[[], Awaitable[None]] = _room_at_once,
     ) -> None:
-        """Raises `SettingsError` or `MesosError` for a `master` that cannot be used."""
+        """Raises `SettingsError` for a `master` that cannot be used."""
         self._settings = settings
         self._limits = settings.limits
         self._wait_for_room = wait_for_room
-        self._candidates = Candidates(settings.master)
+        self._candidates = open_candidates(settings.master, tls=settings.tls is not None)
         self._headers = authorization(settings.credential)
         self._decoder = EventDecoder()
         self._tasks = TaskRenderer()
@@ -121,6 +125,10 @@ class MasterSession:
         self._emit: Callable[[Event], None] | None = None
         self._outbox: Outbox | None = None
         self._was_subscribed = False
+        self._trying: asyncio.Timeout | None = None
+        self._stands: tuple[EventStream, MasterId] | None = None
+        self._superseded = asyncio.Event()
+        """Set when a master leads that was not yet tried."""
         self.passed_over: Counter[str] = Counter()
         """How often each event type was passed over, by name."""
 
@@ -147,18 +155,30 @@ class MasterSession:
         `FrameworkRemoved`, and `FrameworkTaken` when another scheduler uses our framework id.
         """
         self._emit = emit
-        while True:
-            begun = asyncio.get_running_loop().time()
-            try:
-                await self._one_session(emit, framework_id(), wanted())
-            except FrameworkRemoved:
-                raise
-            except MesosError as error:
-                if isinstance(error, MasterRefused) and not self._was_subscribed:
+        async with self._candidates.followed(self._another_leads):
+            while True:
+                begun = asyncio.get_running_loop().time()
+                try:
+                    await self._one_session(emit, framework_id(), wanted())
+                except FrameworkRemoved:
                     raise
-                if isinstance(error, FailedOver):
-                    self._count_failover(error)
-                await self._wait(begun, str(error))
+                except MesosError as error:
+                    if isinstance(error, MasterRefused) and not self._was_subscribed:
+                        raise
+                    if isinstance(error, FailedOver):
+                        self._count_failover(error)
+                    await self._wait(begun, str(error))
+
+    def _another_leads(self, leader: Leader) -> None:
+        """Does not wait until heartbeats are missed, a connection times out, or a pause ends."""
+        if self._stands is not None:
+            stream, master_id = self._stands
+            if leader.master_id == master_id:
+                return  # we were redirected to it before we were told
+            stream.cut(f"another master leads: {leader.address}")
+        elif self._trying is not None and not self._trying.expired():
+            self._trying.reschedule(asyncio.get_running_loop().time())
+        self._superseded.set()
 
     async def _wait(self, begun: float, reason: str) -> None:
         """Between two sessions; the last one lasted since `begun`."""
@@ -166,20 +186,29 @@ class MasterSession:
             self._backoff.reset()
         wait_s = self._backoff.next_s()
         log.warning("session.retry", reason=reason, wait_s=round(wait_s, 3))
-        await asyncio.sleep(wait_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._superseded.wait()
+                # A leader that is new to all frameworks is not to be asked by all at once.
+                self._backoff.reset()
+                await asyncio.sleep(self._backoff.next_s())
 
     async def _one_session(
         self, emit: Callable[[Event], None], framework_id: FrameworkId | None, wanted: Wanted
     ) -> None:
         """From SUBSCRIBE to the loss of the stream; always raises what ended it."""
         body = encode_subscribe(self._settings.framework, framework_id, wanted)
-        async with subscribe(
-            self._candidates,
-            body,
-            headers=self._headers,
-            tls=self._settings.tls,
-            limits=self._limits.stream,
-        ) as stream:
+        self._superseded.clear()
+        async with (
+            self._until_superseded(),
+            subscribe(
+                self._candidates,
+                body,
+                headers=self._headers,
+                tls=self._settings.tls,
+                limits=self._limits.stream,
+            ) as stream,
+        ):
             records = deque(await stream.read())
             opened = self._decode_first(records.popleft())
             stream.expect_heartbeats(opened.heartbeat_interval_s)
@@ -191,7 +220,19 @@ class MasterSession:
             )
             outbox.attach(await self._open_calls(stream, outbox))
             self._candidates.leads(stream.address)
+            self._stands = (stream, opened.master_id)
             await self._serve(emit, stream, opened, outbox, records)
+
+    @asynccontextmanager
+    async def _until_superseded(self) -> AsyncIterator[None]:
+        """Ends a try as soon as another master leads. What stands is ended by its stream."""
+        try:
+            async with asyncio.timeout(None) as self._trying:
+                yield
+        except TimeoutError:
+            raise MasterUnavailable("another master leads than the one that was tried") from None
+        finally:
+            self._trying = self._stands = None
 
     async def _serve(
         self,

@@ -139,7 +139,7 @@ async def subscribe(
         cookie_jar=aiohttp.DummyCookieJar(),
         read_bufsize=_READ_BUFFER_BYTES,
     ) as http:
-        address = candidates.first()
+        address = await candidates.first()
         while True:
             response = await _post(http, address, body, limits)
             try:

@@ -4,63 +4,67 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.errors import MasterUnavailable, MesosError, SettingsError
+from scheduler.errors import MasterUnavailable, SettingsError
 from scheduler.mesos.backoff import Backoff
-from scheduler.mesos.discovery import REDIRECTS_MAX, Candidates
+from scheduler.mesos.discovery import REDIRECTS_MAX, Candidates, open_candidates
 
 LIST = "http://a:1,http://b:2,http://c:3"
 
 
-def test_the_masters_of_a_list_are_tried_in_turn() -> None:
-    candidates = Candidates(LIST)
-    assert [candidates.first().host for _ in range(5)] == ["a", "b", "c", "a", "b"]
+def masters(setting: str | list[str]) -> Candidates:
+    return open_candidates(setting, tls=False)
 
 
-def test_the_master_that_led_last_is_tried_first_and_only_once() -> None:
-    candidates = Candidates(["a:1", "b:2"])
-    candidates.first()
-    leader = candidates.first()
+async def firsts(candidates: Candidates, times: int) -> list[str]:
+    return [(await candidates.first()).host for _ in range(times)]
+
+
+async def test_the_masters_of_a_list_are_tried_in_turn() -> None:
+    candidates = masters(LIST)
+    assert await firsts(candidates, 5) == ["a", "b", "c", "a", "b"]
+
+
+async def test_the_master_that_led_last_is_tried_first_and_only_once() -> None:
+    candidates = masters(["a:1", "b:2"])
+    await candidates.first()
+    leader = await candidates.first()
     candidates.leads(leader)
-    assert [candidates.first().host for _ in range(3)] == ["b", "a", "b"]
+    assert await firsts(candidates, 3) == ["b", "a", "b"]
 
 
-def test_a_leader_that_is_in_no_list_is_tried_first_too() -> None:
-    candidates = Candidates("a:1")
-    candidates.leads(candidates.redirected(candidates.first(), "//elsewhere:5050/api/v1"))
-    assert [candidates.first().host for _ in range(2)] == ["elsewhere", "a"]
+async def test_a_leader_that_is_in_no_list_is_tried_first_too() -> None:
+    candidates = masters("a:1")
+    candidates.leads(candidates.redirected(await candidates.first(), "//elsewhere:5050/api/v1"))
+    assert await firsts(candidates, 2) == ["elsewhere", "a"]
 
 
-def test_a_redirect_keeps_the_scheme_of_the_request() -> None:
-    candidates = Candidates("https://a:1")
-    leader = candidates.redirected(candidates.first(), "//10.0.0.5:5050/master/api/v1/scheduler")
+async def test_a_redirect_keeps_the_scheme_of_the_request() -> None:
+    candidates = masters("https://a:1")
+    leader = candidates.redirected(
+        await candidates.first(), "//10.0.0.5:5050/master/api/v1/scheduler"
+    )
     assert leader.url() == "https://10.0.0.5:5050"
 
 
-def test_a_circle_of_redirects_ends_and_the_next_try_may_be_redirected_again() -> None:
-    candidates = Candidates("a:1")
+async def test_a_circle_of_redirects_ends_and_the_next_try_may_be_redirected_again() -> None:
+    candidates = masters("a:1")
     for _ in range(2):
-        address = candidates.first()
+        address = await candidates.first()
         for _ in range(REDIRECTS_MAX):
             address = candidates.redirected(address, "//b:2/")
         with pytest.raises(MasterUnavailable, match="redirects"):
             candidates.redirected(address, "//b:2/")
 
 
-def test_a_location_that_names_no_master_is_not_followed() -> None:
-    candidates = Candidates("a:1")
+async def test_a_location_that_names_no_master_is_not_followed() -> None:
+    candidates = masters("a:1")
     with pytest.raises(MasterUnavailable):
-        candidates.redirected(candidates.first(), "")
-
-
-def test_zookeeper_comes_later_and_shows_no_password() -> None:
-    with pytest.raises(MesosError, match="later version") as caught:
-        Candidates("zk://user:sesame@a:2181/mesos")
-    assert "sesame" not in str(caught.value)
+        candidates.redirected(await candidates.first(), "")
 
 
 def test_a_setting_that_is_no_master_is_refused() -> None:
     with pytest.raises(SettingsError):
-        Candidates("ftp://a:1")
+        masters("ftp://a:1")
 
 
 @given(st.floats(0, 1, exclude_max=True), st.integers(0, 100))

@@ -12,7 +12,7 @@ from scheduler.core.events import AgentsListed
 from scheduler.core.model.ids import AgentId
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts
-from scheduler.errors import MasterUnavailable, MesosError
+from scheduler.errors import MasterUnavailable
 from scheduler.mesos.access import Credential
 from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.proto import master_pb2
@@ -181,8 +181,3 @@ async def test_nobody_there_is_an_error_and_the_next_of_the_list_is_asked() -> N
         with pytest.raises(MasterUnavailable):
             await client.agents()
         assert (await client.agents()).agents is not None
-
-
-def test_zookeeper_is_refused() -> None:
-    with pytest.raises(MesosError, match="later version"):
-        OperatorClient("zk://a:2181/mesos")

@@ -41,13 +41,12 @@ from scheduler.errors import (
     FrameworkTaken,
     InvariantBroken,
     MasterRefused,
-    MesosError,
 )
 from scheduler.mesos.access import Credential, Tls
 from scheduler.mesos.address import MasterAddress
 from scheduler.mesos.calls import CallConnection, CallLimits
 from scheduler.mesos.codec import FrameworkSettings
-from scheduler.mesos.discovery import Candidates
+from scheduler.mesos.discovery import open_candidates
 from scheduler.mesos.session import MasterSession, SessionLimits, SessionSettings
 from scheduler.mesos.stream import StreamLimits, subscribe
 from scheduler.runtime.protocols import Session
@@ -250,7 +249,7 @@ async def test_calls_go_to_the_address_that_the_stream_is_connected_to(
     master: FakeMaster,
 ) -> None:
     """A host name may stand for several masters; the call connection must not look it up again."""
-    candidates = Candidates(master.url)
+    candidates = open_candidates(master.url, tls=False)
     async with subscribe(
         candidates, b"\x10\x01", headers={}, tls=None, limits=StreamLimits()
     ) as stream:
@@ -671,9 +670,3 @@ def test_it_is_what_the_runtime_asks_for() -> None:
     assert as_session(session) is session
     with pytest.raises(InvariantBroken):
         session.send(declines(1))
-
-
-def test_zookeeper_is_refused_with_a_word_what_to_do_instead() -> None:
-    settings = SessionSettings("zk://a:2181/mesos", FrameworkSettings("nobody", "test"))
-    with pytest.raises(MesosError, match=r"later version.*http://"):
-        MasterSession(settings)

@@ -3,6 +3,7 @@
 The package and a Java runtime come from Debian; as root they are installed where they are missing.
 """
 
+import logging
 import os
 import shutil
 import socket
@@ -23,6 +24,8 @@ PACKAGES: Final = ("zookeeper", "default-jre-headless")
 INSTALL_DEADLINE_S: Final = 300.0
 START_DEADLINE_S: Final = 30.0
 HOST: Final = "127.77.31.1"
+# kazoo logs each request, and with it the credentials that a test uses.
+_SILENT: Final = logging.Logger("nodes", level=logging.CRITICAL + 1)
 
 
 def ensure_zookeeper() -> str | None:
@@ -77,17 +80,19 @@ class ZooKeeperServer:
         self.kill()
 
     def start(self) -> None:
-        """Starts it and returns when it takes connections."""
+        """Starts it and returns when it serves: for a moment it listens and answers nothing."""
         node = zookeeper_node(self._folder, self._endpoint)
         child = self._child = Child(node.name, node.command, node.environment, self._folder)
 
         def answers() -> bool:
             if not child.alive():
                 raise RuntimeError(f"ZooKeeper ended: {child.log_tail()}")
-            with socket.create_connection((self._endpoint.address, self._endpoint.port), 1.0):
-                return True
+            where = (self._endpoint.address, self._endpoint.port)
+            with socket.create_connection(where, 1.0) as asked:
+                asked.sendall(b"srvr")
+                return b"Mode: standalone" in asked.makefile("rb").read()
 
-        wait_until(answers, "ZooKeeper to listen", START_DEADLINE_S)
+        wait_until(answers, "ZooKeeper to serve", START_DEADLINE_S)
 
     def kill(self) -> None:
         """SIGKILL."""
@@ -118,6 +123,7 @@ class Nodes:
             auth_data=[("digest", credential)] if credential is not None else None,
             connection_retry={"max_tries": -1, "max_delay": 0.5},
             command_retry={"max_tries": -1, "max_delay": 0.5},
+            logger=_SILENT,
         )
 
     def __enter__(self) -> Self:
