@@ -1,5 +1,7 @@
 """Calls that are cut off or stalled on their way: nothing runs twice, nothing is lost."""
 
+import itertools
+import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,8 +20,11 @@ from tests.support.waiting import stays, wait_until
 STRIDE: Final = 23
 AROUND_THE_ENDS: Final = 3
 POINTS_MIN: Final = 25
-TERMS: Final = 4
+TERMS: Final = 8
 """So many at once: of the second that each cut takes, most is waiting."""
+CHANCE: Final = 0.2
+HURTS: Final = 25
+SEED: Final = 1
 
 
 @dataclass
@@ -103,6 +108,10 @@ def hurt_accepts(scene: Scene, store: Path, verdict: type[Cut] | type[Stall], sh
         return len(points)
 
 
+def instance_of_id(task_id: str) -> int:
+    return int(task_id.split(".")[1])
+
+
 def attempt_of(task_id: str) -> int:
     return int(task_id.split(".")[2])
 
@@ -120,6 +129,54 @@ def _length_of_an_accept(
     scene.wait_for_running(framework_id, "cut-whole", 1)
     (accept,) = [sent for sent in proxy.calls if "cut-whole" in launched_jobs(sent)]
     return len(accept.request)
+
+
+class Havoc:
+    """Hurts calls of any kind by chance, at any byte and in any way, `hurts_max` times in all."""
+
+    def __init__(self, seed: int, hurts_max: int) -> None:
+        self._random = random.Random(seed)
+        self.left = hurts_max
+
+    def on_call(self, sent: SentCall) -> Verdict:
+        if self.left == 0 or self._random.random() > CHANCE:
+            return Pass()
+        self.left -= 1
+        after = self._random.randint(0, len(sent.request))
+        ways: list[Verdict] = [Cut(after), Stall(after), Swallow()]
+        return ways[0] if sent.kind == "SUBSCRIBE" else self._random.choice(ways)
+
+
+def test_calls_of_every_kind_hurt_by_chance_lose_and_double_nothing(
+    scene: Scene, proxy: CallProxy, tmp_path: Path
+) -> None:
+    credential = Credential(scene.master.credential.principal, scene.master.credential.secret)
+    name = scene.framework_name()
+    with TermThread(tmp_path / "offerd.db", proxy.url, name, credential) as term:
+        framework_id = term.framework_id()
+        havoc = Havoc(SEED, HURTS)
+        proxy.on_call = havoc.on_call
+        term.api.apply(service("web", 4))
+        term.api.apply(batch("numbers", 30, "sleep 0.1"))
+        instances = itertools.cycle((7, 2, 5, 4))
+
+        def all_hurt() -> bool:
+            scene.framework(framework_id).assert_none_twice()
+            term.api.scale("web", next(instances))
+            return havoc.left == 0
+
+        wait_until(all_hurt, f"{HURTS} calls to be hurt", 40.0)
+        term.api.scale("web", 3)
+        scene.wait_for_running(framework_id, "web", 3, 20.0)
+        wait_until(
+            lambda: term.api.job("numbers")["tasks"] == {"finished": 30}, "the batch to end", 20.0
+        )
+        finished = [
+            instance_of_id(task) for task in scene.framework(framework_id).finished("numbers")
+        ]
+        assert sorted(finished) == list(range(30))
+        wait_until(lambda: term.api.job("web")["tasks"] == {"running": 3}, "our view to agree")
+        assert term.api.status()["unknown_tasks"] == 0
 
 
 def test_a_task_whose_accept_was_never_answered_is_kept(scene: Scene, proxy: CallProxy) -> None:
@@ -146,9 +203,12 @@ def test_an_update_that_was_not_acknowledged_before_the_kill_is_stored_and_ackno
     def hold_acknowledgements(sent: SentCall) -> Verdict:
         return Hold() if sent.kind == "ACKNOWLEDGE" else Pass()
 
+    daemon.api.apply(batch("once", 1, "sleep 2"))
+    scene.wait_for_running(framework_id, "once", 1)
+    # Of STARTING and RUNNING; an agent tells the next one only after that.
+    wait_until(lambda: proxy.kinds().count("ACKNOWLEDGE") == 2, "two acknowledgements")
     proxy.on_call = hold_acknowledgements
-    daemon.api.apply(batch("once", 1))
-    assert proxy.held.wait(10.0), "no ACKNOWLEDGE came"
+    assert proxy.held.wait(10.0), "no ACKNOWLEDGE of the end came"
 
     def ended_but_not_acknowledged() -> bool:
         # A task that has ended is kept among the tasks until its last update is acknowledged.

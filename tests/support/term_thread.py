@@ -21,6 +21,7 @@ from scheduler.mesos.access import Credential
 from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionLimits, SessionSettings
+from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
 from scheduler.store.sqlite import SqliteStore
 from tests.support.daemon import HOST, free_port
@@ -86,8 +87,10 @@ class TermThread:
         try:
             term = self._term(store)
             await term.load()
+            seat = Seat("in-thread")
+            seat.sit(term)
             api = ApiServer(
-                term, defaults=JobDefaults(role=ROLE), host=HOST, port=self._port, token=None
+                seat, defaults=JobDefaults(role=ROLE), host=HOST, port=self._port, token=None
             )
             await api.start()
             try:
@@ -116,6 +119,10 @@ class TermThread:
 
         policy = Policy(roles=(ROLE,), offers=OfferPolicy(revive_interval_s=0.05))
         return Term(
-            TermSettings("in-thread", policy), 1, store=store, make_session=session,
+            TermSettings(instance="in-thread", policy=policy),
+            1,
+            leads=lambda: True,
+            store=store,
+            make_session=session,
             list_agents=agents,
-        )  # fmt: skip
+        )
