@@ -69,6 +69,7 @@ async def tell(
     web: aiohttp.ClientSession,
     lose: Callable[[], Awaitable[None]],
     come_back: Callable[[], Awaitable[None]],
+    replace: Callable[[], Awaitable[None]],
 ) -> list[Step]:
     """The whole story on a cluster of one agent with 4 cpus, whose pings go every second."""
     story = Story(web)
@@ -95,6 +96,10 @@ async def tell(
             await story.heard(second, "reconciled after the end")
             await second.call({"type": "REVIVE"})
             await story.heard(second, "revived")
+            await launch(second, story.offers[0], [task(agent, "t2")])
+            await story.heard(second, "launched again", "TASK_RUNNING")
+            await replace()
+            await story.heard(second, "agent replaced", "TASK_LOST")
             await second.call({"type": "TEARDOWN"})
             await story.heard(second, "torn down")
     return story.steps

@@ -49,6 +49,7 @@ async def test_both_masters_tell_the_same_story(real: RealCluster) -> None:
                 web,
                 lambda: asyncio.to_thread(real.kill_agent, 0),
                 lambda: asyncio.to_thread(real.restart_agent, 0),
+                lambda: asyncio.to_thread(real.restart_agent, 0, fresh=True),
             )
 
     async def emulated() -> list[Step]:
@@ -61,6 +62,7 @@ async def test_both_masters_tell_the_same_story(real: RealCluster) -> None:
                 web,
                 lambda: switch(web, "lose"),
                 lambda: switch(web, "return"),
+                lambda: switch(web, "replace"),
             )
 
     for told, expected in zip(*await asyncio.gather(emulated(), genuine()), strict=True):
