@@ -16,6 +16,12 @@
     │   ├── StoreUnreadable   what is stored cannot be understood
     │   ├── StoreLocked       another daemon holds the store
     │   └── TermEnded         a newer term has begun; this one may not write
+    ├── EtcdError             etcd, or the connection to it
+    │   ├── EtcdUnavailable   no member answers now, nothing was changed; try again
+    │   │   └── EtcdNotSent   the same, said of a write
+    │   ├── EtcdUnknownOutcome a write left and was not answered: it happened, will happen, or never
+    │   ├── EtcdRefused       etcd answered, and did not do it (for one of `EtcdRefusal`)
+    │   └── Compacted         the history asked for is gone; list anew
     ├── ElectionError         leadership
     ├── SandboxError          a task's output
     │   ├── SandboxFileMissing the agent answers, and has no such file (any more)
@@ -25,6 +31,8 @@
 What a user did wrong in a request is not an exception but an answer (core.events.Answer).
 Messages never hold secrets.
 """
+
+from enum import Enum
 
 
 class OfferdError(Exception):
@@ -91,6 +99,50 @@ class StoreLocked(StoreError):
 
 class TermEnded(StoreError):
     pass
+
+
+class EtcdError(OfferdError):
+    exit_code = 24
+
+
+class EtcdUnavailable(EtcdError):
+    pass
+
+
+class EtcdNotSent(EtcdUnavailable):
+    pass
+
+
+class EtcdUnknownOutcome(EtcdError):
+    pass
+
+
+class EtcdRefusal(Enum):
+    """Why etcd did not do what it was asked for."""
+
+    NO_SPACE = "no space"  # the quota is used up, or the disk is full
+    TOO_LARGE = "too large"  # the request, or the number of its operations
+    PERMISSION = "no permission"
+    CREDENTIALS = "credentials"  # user and password, or the certificate
+    LEASE_NOT_FOUND = "no such lease"
+    OVERLOADED = "overloaded"
+    CORRUPT = "corrupt"  # a member holds other data than the rest
+    INVALID = "invalid"  # the request makes no sense to this etcd
+
+
+class EtcdRefused(EtcdError):
+    def __init__(self, reason: EtcdRefusal, detail: str) -> None:
+        super().__init__(f"etcd refuses ({reason.value}): {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+class Compacted(EtcdError):
+    """`revision`: the oldest that can still be asked for; 0 when etcd did not tell."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"etcd has compacted its history up to revision {revision or 'unknown'}")
+        self.revision = revision
 
 
 class ElectionError(OfferdError):
