@@ -105,6 +105,32 @@ async def tell(
     return story.steps
 
 
+async def tell_failover(
+    web: aiohttp.ClientSession, fail_over: Callable[[], Awaitable[None]]
+) -> list[Step]:
+    """A master dies between two updates of a task; the framework subscribes to the next one."""
+    story = Story(web)
+    async with subscribed(web, JSON) as first:
+        await story.heard(first, "subscribed")
+        agent = story.offers[0]["agent_id"]
+        await launch(first, story.offers[0], [task(agent, "t1"), task(agent, "t2")])
+        await story.heard(first, "launched", "TASK_RUNNING")
+        await launch(first, story.offers[0], [task(agent, "t3")])
+        await first.next("UPDATE")  # not acknowledged
+        again = {**SUBSCRIBE, "framework_id": first.framework_id}
+        info = {**SUBSCRIBE["subscribe"]["framework_info"], "id": first.framework_id}
+        again["subscribe"] = {"framework_info": info}
+        await fail_over()
+        await story.heard(first, "master gone")
+    async with subscribed(web, JSON, again) as second:
+        await story.heard(second, "subscribed to the next master", "TASK_RUNNING")
+        await reconcile(second, ("t1", agent), ("t3", agent), ("never", agent))
+        await story.heard(second, "reconciled")
+        await second.call({"type": "TEARDOWN"})
+        await story.heard(second, "torn down")
+    return story.steps
+
+
 async def first_life(story: Story, framework: Framework) -> None:
     await story.heard(framework, "subscribed")
     offer = story.offers[0]

@@ -9,7 +9,7 @@ import pytest
 
 from tests.emulator.http.client import DEADLINE_S, a_cluster
 from tests.emulator.likeness.requests import REQUESTS, answer
-from tests.emulator.likeness.story import Step, tell
+from tests.emulator.likeness.story import Step, tell, tell_failover
 from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import RealCluster
 
@@ -69,6 +69,27 @@ async def test_both_masters_tell_the_same_story(real: RealCluster) -> None:
         assert told == expected
 
 
+async def test_a_failover_looks_the_same_on_both(real: RealCluster) -> None:
+    async def fail_over() -> None:
+        await asyncio.to_thread(real.kill_master)
+        await asyncio.to_thread(real.restart_master)
+
+    async with aiohttp.ClientSession(real.master_url, timeout=STORY) as web:
+        genuine = await tell_failover(web, fail_over)
+    size = {"cpus": CPUS, "mem_mb": MEM_MB, "disk_mb": DISK_MB}
+    async with (
+        a_cluster(**size, agent_return_s_max=0.1) as (cluster, _),
+        aiohttp.ClientSession(cluster.url, timeout=STORY) as web,
+    ):
+        emulated = await tell_failover(web, lambda: press(web, "/emulator/failover"))
+    for told, expected in zip(emulated, genuine, strict=True):
+        assert told == expected
+
+
 async def switch(web: aiohttp.ClientSession, what: str) -> None:
-    async with web.post(f"/emulator/agents/0/{what}") as response:
+    await press(web, f"/emulator/agents/0/{what}")
+
+
+async def press(web: aiohttp.ClientSession, path: str) -> None:
+    async with web.post(path) as response:
         assert response.status == 200
