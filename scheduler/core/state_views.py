@@ -114,7 +114,9 @@ class StateViews:
         if not views and job.wants(key.instance):
             views.append(self._waiting_view(job, instance))
         if ended:
-            views += [_attempt_view(instance, attempt) for attempt in instance.ended]
+            # The attempt that made the outcome is there already.
+            shown = {view.id for view in views}
+            views += [_attempt_view(instance, a) for a in instance.ended if a.task_id not in shown]
         return views
 
     def _waiting_view(self, job: Job, instance: Instance) -> TaskView:

@@ -1,5 +1,7 @@
 """What users see: jobs, tasks, agents and the status, in pages."""
 
+import pytest
+
 from scheduler.core.events import AgentFailed, AgentsListed, StoreRefusing, TaskState
 from scheduler.core.model.ids import JobId, TaskId
 from scheduler.core.model.job import Restart
@@ -51,6 +53,7 @@ def test_an_ended_batch_says_when() -> None:
     view = job_view(harness, "numbers")
     assert (view.state, view.ended_at) == ("ended", harness.now.wall)
     assert [t.state for t in tasks(harness)] == ["finished"]
+    assert [t.id for t in tasks(harness, ended=True)] == [task]
 
 
 def test_a_running_task_shows_where_it_runs() -> None:
@@ -88,6 +91,35 @@ def test_ended_attempts_are_shown_when_asked_for() -> None:
     harness.status(task, TaskState.FAILED, uuid=b"f" * 16)
     assert [view.id for view in tasks(harness)] == [""]
     assert [view.id for view in tasks(harness, ended=True)] == ["", task]
+
+
+def test_a_finished_instance_is_shown_once() -> None:
+    harness, [task] = running(a_batch())
+    harness.status(task, TaskState.FINISHED, uuid=b"f" * 16)
+    assert [view.id for view in tasks(harness, ended=True)] == [task]
+
+
+def test_the_attempts_before_the_one_that_finished_are_shown() -> None:
+    harness, [first] = running(a_batch())
+    harness.status(first, TaskState.FAILED, uuid=b"f" * 16)
+    harness.pass_time(400.0)
+    [second] = harness.place()
+    harness.status(second, TaskState.FINISHED, uuid=b"g" * 16)
+    shown = [(view.id, view.state) for view in tasks(harness, ended=True)]
+    assert shown == [(second, "finished"), (first, "failed")]
+
+
+def test_the_tasks_of_one_instance() -> None:
+    harness, found = running(a_service(instances=3))
+    assert [view.id for view in tasks(harness, job=JobId("web"), instance=1)] == [found[1]]
+    assert tasks(harness, job=JobId("web"), instance=7) == []
+
+
+@pytest.mark.parametrize("after", ["web", "web x", "web -1", "web 1²", f"web {'9' * 5000}", " "])
+def test_a_cursor_that_no_page_gave_is_refused(after: str) -> None:
+    harness, _ = running(a_service())
+    with pytest.raises(ValueError, match="no page"):
+        harness.engine.views.tasks(after, 10)
 
 
 def test_tasks_are_chosen_by_job_and_state() -> None:
