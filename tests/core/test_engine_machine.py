@@ -196,9 +196,10 @@ class EngineMachine(RuleBasedStateMachine):
 
 
 EngineMachine.TestCase.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
+    max_examples=100,
+    stateful_step_count=50,
     deadline=None,
+    derandomize=True,
     suppress_health_check=list(HealthCheck),
     print_blob=True,
 )

@@ -19,6 +19,12 @@ def update_of(harness: Harness, job: str = "web") -> str:
     return view.update
 
 
+def halted(harness: Harness, job: str = "web") -> bool:
+    view = harness.engine.views.job(JobId(job))
+    assert view is not None
+    return view.halted
+
+
 def replace_one(harness: Harness, task: TaskId) -> TaskId:
     """The old task ends as it was told; the new one is placed, and runs."""
     harness.status(task, TaskState.KILLED, uuid=b"k" * 16)
@@ -79,6 +85,22 @@ def test_it_halts_when_the_new_one_fails_and_says_why() -> None:
         harness.pass_time(301.0)
     assert harness.kills() == old[:1]
     assert "halted, instance 0 failed" in update_of(harness)
+    assert halted(harness)
+
+
+def test_a_failed_one_is_told_before_those_that_only_take_their_time() -> None:
+    harness, old = running(a_service(instances=3))
+    harness.apply(a_service(instances=3, template=NEW))
+    assert not halted(harness)
+    first = replace_one(harness, old[0])
+    harness.pass_time(10.1)
+    harness.status(old[1], TaskState.KILLED, uuid=b"k" * 16)
+    [second] = harness.place()
+    assert not halted(harness)
+    harness.status(second, TaskState.FAILED, uuid=b"f" * 16)
+    harness.status(first, TaskState.LOST)
+    assert "instance" in update_of(harness)
+    assert halted(harness)
 
 
 def test_it_goes_on_by_itself_when_the_new_one_runs_after_all() -> None:
@@ -91,6 +113,7 @@ def test_it_goes_on_by_itself_when_the_new_one_runs_after_all() -> None:
     harness.run(*harness.place())
     harness.pass_time(10.1)
     assert harness.kills() == old
+    assert not halted(harness)
 
 
 def test_a_template_that_fixes_a_broken_one_is_launched_at_once() -> None:
