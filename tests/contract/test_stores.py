@@ -20,6 +20,7 @@ from scheduler.runtime.protocols import Store
 from scheduler.store.memory import MemoryStore
 from scheduler.store.sqlite import SqliteStore
 from tests.store import samples
+from tests.store.led import LedStore
 from tests.store.running import DEADLINE_S, contents, running
 
 
@@ -40,7 +41,11 @@ def memory(directory: Path) -> Store:
     return MemoryStore()
 
 
-KINDS = [Kind("memory", memory, durable=False), Kind("sqlite", sqlite)]
+KINDS = [
+    Kind("memory", memory, durable=False),
+    Kind("sqlite", sqlite),
+    Kind("etcd", LedStore),
+]
 every_store = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 durable_stores = pytest.mark.parametrize(
     "kind", [kind for kind in KINDS if kind.durable], ids=lambda kind: kind.name
