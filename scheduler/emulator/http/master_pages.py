@@ -1,6 +1,6 @@
 """The master's unversioned pages: /state, /frameworks, /slaves, /health, /redirect, metrics.
 
-Names are those of v0 (`slave_id`), ids are plain strings, resources one object (allocator.md B).
+Names are those of v0 (`slave_id`), ids are plain strings, resources one object.
 """
 
 from collections.abc import Callable, Iterable

@@ -50,7 +50,7 @@ def principal(request: Request, credentials: Mapping[str, str] | None, realm: st
 
 
 def read_call(request: Request, kind: type[M]) -> M:
-    """The body as a message: rows 6 to 9 of the table of checks."""
+    """The body as a message. Refuses other methods, types and what cannot be read, in order."""
     if request.method != "POST":
         raise Refused(405, "Expecting 'POST'", {"Allow": "POST"})
     content_type = request.headers.get("content-type")

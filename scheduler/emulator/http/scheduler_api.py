@@ -1,4 +1,4 @@
-"""POST /api/v1/scheduler: the checks of scheduler-api §1 in their order, calls, event streams."""
+"""POST /api/v1/scheduler: the checks in Mesos' order, calls, event streams."""
 
 from scheduler.emulator.http.connection import Connection
 from scheduler.emulator.http.messages import Request, Response

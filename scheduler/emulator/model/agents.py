@@ -1,4 +1,4 @@
-"""How the master gains and loses agents (scheduler-api §17, docs-quirks §9).
+"""How the master gains and loses agents.
 
 A lost agent stays registered, without offers, until five pings went unanswered; then its tasks
 are unreachable. It may come back at any time, unless an operator has declared it gone.

@@ -80,7 +80,7 @@ def total(bundles: Iterable[Bundle]) -> Bundle:
 
 
 def problem(resources: Iterable[Resource]) -> str | None:
-    """Why these resources are malformed (docs of resources §4), or None."""
+    """Why these resources are malformed, or None."""
     for resource in resources:
         found = _shape_problem(resource) or _reservation_problem(resource)
         if found:

@@ -1,6 +1,6 @@
 """Which scheduler.Call is acceptable as such, before anything is known of its framework.
 
-Row 10 of the table of scheduler-api §1.
+What fails here is a 400, whoever asks.
 """
 
 from scheduler.mesos.proto.scheduler_pb2 import Call

@@ -1,4 +1,4 @@
-"""What makes a FrameworkInfo acceptable (scheduler-api §7), as functions over messages."""
+"""What makes a FrameworkInfo acceptable, as functions over messages."""
 
 import math
 from collections.abc import Sequence

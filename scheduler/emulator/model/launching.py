@@ -1,4 +1,4 @@
-"""ACCEPT and DECLINE: what a framework makes of its offers (docs-quirks §6).
+"""ACCEPT and DECLINE: what a framework makes of its offers.
 
 Of the operations only LAUNCH is carried out. The others end as the master ends what it cannot do:
 OPERATION_ERROR if feedback is asked for, silence if not; the tasks of a LAUNCH_GROUP as

@@ -72,7 +72,8 @@ class Master:
         self.subscriptions.subscribe(call.subscribe, sink, principal)
 
     def call(self, call: Call, stream_id: str | None, principal: str | None = None) -> Answer:
-        """Carries out a call other than SUBSCRIBE, after rows 14 to 19 of the table of checks."""
+        """Carries out a call other than SUBSCRIBE if its sender may make it: a known, connected
+        framework, its principal, the current stream."""
         framework = self.tables.frameworks.get(call.framework_id.value)
         if framework is None:
             return Answer(400, "Framework cannot be found")
@@ -128,7 +129,7 @@ class Master:
                 pass
 
     def _reconcile_operations(self, framework: Framework, call: Call.ReconcileOperations) -> None:
-        """No operation is ever known here: the rest of the table of §10."""
+        """No operation is ever known here: so only the agent decides the answer."""
         tables = self.tables
         for asked in call.operations:
             agent_id = asked.agent_id.value if asked.HasField("agent_id") else None

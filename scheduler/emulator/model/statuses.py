@@ -1,4 +1,4 @@
-"""The statuses and events that a master makes itself (docs-quirks §1: no uuid, SOURCE_MASTER).
+"""The statuses and events that a master makes itself (SOURCE_MASTER, no uuid).
 
 Values in, messages out; which one is due is decided in the rooms of the master.
 """

@@ -1,4 +1,4 @@
-"""How frameworks come, come back, change, and go (scheduler-api §4, §6, §7, docs-quirks §7).
+"""How frameworks come, come back, change, and go.
 
 One stream a framework: a subscription with the id of a connected one throws the old stream out.
 """

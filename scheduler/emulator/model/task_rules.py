@@ -1,4 +1,4 @@
-"""What makes a task of a LAUNCH acceptable: docs-quirks §2, in that order, first error wins.
+"""What makes a task of a LAUNCH acceptable: the master's checks in its order, first error wins.
 
 Functions over messages; what is known of the framework's other tasks comes in as `Known`.
 Authorization is not emulated.

@@ -1,6 +1,6 @@
 """What the master does with tasks that it has: updates, acknowledgements, kills, reconciliation.
 
-(scheduler-api §13 to §15.) How they come to be is ``launching``, how they are lost ``agents``.
+How they come to be is ``launching``, how they are lost ``agents``.
 """
 
 from scheduler.emulator.model import statuses
@@ -122,7 +122,7 @@ class Tasks:
             self._offers.release(framework, task)
 
     def _answer(self, framework: Framework, task_id: str, agent_id: str | None) -> None:
-        """The table of §15, first matching row."""
+        """The first that holds: known, in transition, by what is known of the agent."""
         tables, wall_s = self._tables, self._tables.timeline.wall()
         reason = TaskStatus.REASON_RECONCILIATION
         task = framework.tasks.get(task_id)
