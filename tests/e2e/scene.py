@@ -88,6 +88,11 @@ class Scene:
         """What the master says of a framework now."""
         return FrameworkState(self.master.state(), framework_id)
 
+    def registered(self) -> list[str]:
+        """The ids of this scenario's frameworks at the master."""
+        listed = self.master.state()["frameworks"]
+        return [one["id"] for one in listed if one["name"] == self._name]
+
     def wait_for_running(
         self, framework_id: str, job: str, count: int, deadline_s: float = 10.0
     ) -> list[str]:
@@ -109,6 +114,5 @@ class Scene:
         for daemon in self._daemons:
             daemon.kill9()
             print(f"--- {daemon.folder.name}\n{daemon.log_tail()}")
-        for framework in self.master.state()["frameworks"]:
-            if framework["name"] == self._name:
-                self.master.tear_down(framework["id"])
+        for framework_id in self.registered():
+            self.master.tear_down(framework_id)

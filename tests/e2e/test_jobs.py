@@ -81,7 +81,7 @@ def test_stop_ends_the_tasks_and_delete_the_job(scene: Scene) -> None:
     scene.wait_for_running(framework_id, "web", 3)
     assert daemon.command("stop", "web").returncode == 0
     scene.wait_for_running(framework_id, "web", 0)
-    assert daemon.api.job("web")["state"] == "stopped"
+    wait_until(lambda: daemon.api.job("web")["state"] == "stopped", "the job to be stopped")
     assert daemon.command("delete", "web").returncode == 0
 
     def deleted() -> bool:

@@ -1,8 +1,13 @@
 """The daemon goes and comes back: nothing is lost, nothing runs twice."""
 
+import contextlib
+import sqlite3
 import time
 
+import pytest
+
 from tests.e2e.scene import Scene, batch, service
+from tests.support.proxy import CallProxy, Cut, Hold, Pass, SentCall, Stall, Swallow, Verdict
 from tests.support.waiting import stays, wait_until
 
 
@@ -80,3 +85,83 @@ def test_a_second_daemon_on_the_same_store_ends_with_a_code_of_its_own(scene: Sc
     assert str(first.pid) in second.said()
     assert first.alive()
     assert first.api.status()["framework_id"] == framework_id
+
+
+@pytest.mark.parametrize("way", ["lost", "late", "arrived"])
+def test_a_daemon_killed_while_its_accept_is_on_the_way_doubles_nothing(
+    scene: Scene, way: str
+) -> None:
+    with CallProxy(scene.master.url) as proxy:
+        daemon, framework_id = scene.running_daemon(scene.settings(master_url=proxy.url))
+
+        def hurt(sent: SentCall) -> Verdict:
+            if sent.kind != "ACCEPT" or proxy.held.is_set():
+                return Pass()
+            half = len(sent.request) // 2
+            ways: dict[str, Verdict] = {"lost": Cut(half), "late": Stall(half)}
+            return ways.get(way, Swallow())
+
+        proxy.on_call = hurt
+        daemon.api.apply(service("web", 2))
+        assert proxy.held.wait(10.0), "no ACCEPT came"
+        daemon.kill9()
+        daemon.start()
+        assert daemon.wait_until_connected() == framework_id
+        running = scene.wait_for_running(framework_id, "web", 2)
+        first_attempts = [task for task in running if task.split(".")[2] == "1"]
+        # What never arrived is replaced; what did is kept. Of two agents' offers one may be whole.
+        assert way != "arrived" or first_attempts == running
+        wait_until(lambda: daemon.api.job("web")["tasks"] == {"running": 2}, "our view to agree")
+        assert daemon.api.status()["unknown_tasks"] == 0
+
+
+def test_a_first_subscribe_that_was_cut_off_leaves_no_framework_behind(scene: Scene) -> None:
+    with CallProxy(scene.master.url) as proxy:
+
+        def cut_the_first(sent: SentCall) -> Verdict:
+            first = sent.kind == "SUBSCRIBE" and not proxy.held.is_set()
+            return Cut(len(sent.request)) if first else Pass()
+
+        proxy.on_call = cut_the_first
+        daemon, framework_id = scene.running_daemon(scene.settings(master_url=proxy.url))
+        daemon.api.apply(service("web", 1))
+        scene.wait_for_running(framework_id, "web", 1)
+
+        wait_until(lambda: scene.registered() == [framework_id], "the first one to be forgotten")
+
+
+def test_a_daemon_killed_before_its_framework_was_whole_starts_over(scene: Scene) -> None:
+    """The id is stored, the master does not know our real failover timeout yet: it removes us."""
+    with CallProxy(scene.master.url) as proxy:
+        proxy.on_call = lambda sent: Hold() if sent.kind == "UPDATE_FRAMEWORK" else Pass()
+        daemon = scene.daemon(scene.settings(master_url=proxy.url)).start()
+        assert proxy.held.wait(10.0), "no UPDATE_FRAMEWORK came"
+        daemon.api.apply(service("web", 2))
+        daemon.kill9()
+        wait_until(lambda: not scene.registered(), "the master to remove the framework")
+        proxy.on_call = lambda _: Pass()
+        daemon.start()
+        framework_id = daemon.wait_until_connected(20.0)
+        scene.wait_for_running(framework_id, "web", 2)
+        assert scene.registered() == [framework_id]
+
+
+def test_tasks_in_no_record_of_ours_are_kept_and_shown_until_somebody_ends_them(
+    scene: Scene,
+) -> None:
+    daemon, framework_id = scene.running_daemon()
+    daemon.api.apply(service("web", 2))
+    before = scene.wait_for_running(framework_id, "web", 2)
+    daemon.kill9()
+    with contextlib.closing(sqlite3.connect(daemon.store)) as store, store:
+        store.execute("DELETE FROM records WHERE path != 'framework'")
+    daemon.start()
+
+    def shown() -> bool:
+        items = daemon.api.get("/v1/unknown_tasks")["items"]
+        return sorted(str(task["id"]) for task in items) == before
+
+    wait_until(shown, "the unknown tasks to be shown")
+    stays(lambda: scene.framework(framework_id).running("web") == before, "keeping them", 1.0)
+    daemon.api.post(f"/v1/tasks/{before[0]}/kill")
+    scene.wait_for_running(framework_id, "web", 1)
