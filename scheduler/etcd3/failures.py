@@ -53,6 +53,7 @@ _BY_TEXT: Final[tuple[tuple[str, Kind, EtcdRefusal], ...]] = (
     ("too many requests", Kind.REFUSED, EtcdRefusal.OVERLOADED),
     ("requested lease not found", Kind.REFUSED, EtcdRefusal.LEASE_NOT_FOUND),
     ("corrupt cluster", Kind.REFUSED, EtcdRefusal.CORRUPT),
+    ("Sent message larger than max", Kind.REFUSED, EtcdRefusal.TOO_LARGE),
     # Our own limit, and so of an answer: what was asked for has been done.
     ("Received message larger than max", Kind.UNKNOWN, EtcdRefusal.TOO_LARGE),
     # Asked for with the `hasleader` metadata: said on arrival.
