@@ -371,7 +371,7 @@ class Attempts:
             return
         confirmed = desk.reconciliation.confirmed
         rollout = next_replacement(job, confirmed, desk.now.wall)
-        job.rollout = rollout.text
+        job.rollout, job.halted = rollout.text, rollout.halted
         if rollout.over:
             job.rolling = False
         if rollout.look_again_at is not None:

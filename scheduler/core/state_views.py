@@ -29,6 +29,8 @@ from scheduler.core.views import (
     UnknownTaskView,
 )
 
+INDEX_DIGITS_MAX = 9
+
 
 class Connection(msgspec.Struct, frozen=True):
     """What the engine knows of the stream."""
@@ -71,6 +73,7 @@ class StateViews:
         limit: int,
         *,
         job: JobId | None = None,
+        instance: int | None = None,
         states: Collection[str] = (),
         ended: bool = False,
     ) -> Page[TaskView]:
@@ -78,7 +81,7 @@ class StateViews:
         `<job> <instance>` of the last one shown."""
         items: list[TaskView] = []
         last = ""
-        for key in self._instances_after(after, job):
+        for key in self._instances_after(_place_of(after), job, instance):
             if len(items) >= limit:
                 return Page(items, last)
             shown = self._task_views(key, ended)
@@ -90,9 +93,15 @@ class StateViews:
         found = self._desk.state.find(task)
         return _attempt_view(found.instance, found.attempt) if found is not None else None
 
-    def _instances_after(self, after: str, only: JobId | None) -> Iterator[InstanceKey]:
+    def _instances_after(
+        self, after: tuple[str, int], only: JobId | None, index: int | None
+    ) -> Iterator[InstanceKey]:
         jobs = self._desk.state.jobs
-        after_job, _, after_index = after.rpartition(" ")
+        after_job, after_index = after
+        if only is not None and index is not None:
+            if only in jobs:
+                yield InstanceKey(only, index)
+            return
         if only is not None:
             names = [only] if only in jobs else []
         else:
@@ -100,12 +109,12 @@ class StateViews:
             names = names[bisect.bisect_left(names, after_job) :]
         for name in names:
             job = jobs[JobId(name)]
-            start = int(after_index) + 1 if name == after_job else 0
-            for index in range(start, job.spec.instances):
-                yield InstanceKey(job.id, index)
+            start = after_index + 1 if name == after_job else 0
+            for number in range(start, job.spec.instances):
+                yield InstanceKey(job.id, number)
             beyond = sorted(i for i in job.instances if i >= max(start, job.spec.instances))
-            for index in beyond:
-                yield InstanceKey(job.id, index)
+            for number in beyond:
+                yield InstanceKey(job.id, number)
 
     def _task_views(self, key: InstanceKey, ended: bool) -> list[TaskView]:
         job = self._desk.state.jobs[key.job]
@@ -216,6 +225,16 @@ class StateViews:
         )
 
 
+def _place_of(after: str) -> tuple[str, int]:
+    """Job and index in a `next` of tasks; ('', -1) for the first page."""
+    job, space, index = after.rpartition(" ")
+    if not after:
+        return "", -1
+    if not space or not index.isascii() or not index.isdigit() or len(index) > INDEX_DIGITS_MAX:
+        raise ValueError("no page of tasks ends here")
+    return job, int(index)
+
+
 def _job_view(job: Job) -> JobView:
     record = job.record
     return JobView(
@@ -229,6 +248,7 @@ def _job_view(job: Job) -> JobView:
         template_version=record.template_version,
         tasks=job.state_counts(),
         update=job.rollout if job.rolling else "",
+        halted=job.rolling and job.halted,
         created_at=record.created_at,
         changed_at=record.changed_at,
         ended_at=record.ended_at,

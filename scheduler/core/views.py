@@ -15,9 +15,13 @@ from scheduler.core.model.resources import Amounts
 
 
 class JobView(msgspec.Struct, frozen=True):
-    """`state` is one of running, stopped, deleting, ended; `update` is '', 'going on' or a sentence
-    that says why it halts. `tasks` counts the instances by the state of their live attempt;
-    instances without one count as `queued`, `finished`, `failed` or `error`."""
+    """`state`: one of running, stopping, stopped, deleting, ended. `tasks` counts instances by the
+    state of their live attempt; those without one as `queued`, `finished`, `failed`, `error`.
+
+    `update` is '' or how far the replacing of tasks is (`1 of 3 instances run an older version`)
+    and what the next one waits for; `halted`: it will not go on unless a failed task runs after
+    all, or the job is changed. Only the leader knows these two; elsewhere they are '' and False.
+    """
 
     job: str
     kind: str
@@ -33,6 +37,7 @@ class JobView(msgspec.Struct, frozen=True):
     changed_at: float
     ended_at: float | None
     labels: dict[str, str]
+    halted: bool = False
 
 
 class TaskView(msgspec.Struct, frozen=True):
@@ -131,10 +136,14 @@ class Views(Protocol):
         limit: int,
         *,
         job: JobId | None = None,
+        instance: int | None = None,
         states: Collection[str] = (),
         ended: bool = False,
     ) -> Page[TaskView]:
-        """Live attempts and waiting instances; with `ended` also the ended attempts kept."""
+        """Live attempts and waiting instances; with `ended` also the ended attempts kept. With
+        `job` and `instance` only those of this one instance.
+
+        Raises ValueError for an `after` that is no `next` of a page."""
         ...
 
     def task(self, task: TaskId) -> TaskView | None: ...

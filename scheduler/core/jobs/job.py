@@ -14,10 +14,12 @@ from scheduler.core.records import Desired, JobRecord
 
 class Job:
     """`todo` holds the indexes that are to be planned; `rolling` is set while attempts of an older
-    template may be left to replace, `rollout` then says how that goes."""
+    template may be left to replace, `rollout` then says how that goes, `halted` that it does not
+    go on by itself."""
 
     __slots__ = (
         "counts",
+        "halted",
         "hosts",
         "instances",
         "known",
@@ -36,6 +38,7 @@ class Job:
         self.todo: deque[int] = deque()
         self.rolling = False
         self.rollout = ""
+        self.halted = False
         self._reset()
 
     @property

@@ -5,6 +5,7 @@ rest stay as they are, and the job says why; when it runs after all, the rollout
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,14 +15,23 @@ from scheduler.core.model.instance import AWAY, Attempt, AttemptState, Instance,
 from scheduler.core.model.job import JobSpec
 
 
+class Wait(NamedTuple):
+    """Why the next one is not replaced yet."""
+
+    text: str
+    halts: bool = False
+
+
 class Rollout(msgspec.Struct, frozen=True):
     """`replace` is the task that is to end now; `look_again_at` a wall time when something will
-    have settled; `over` when no attempt of an older template is left."""
+    have settled; `over` when no attempt of an older template is left; `halted` when an attempt of
+    the new template has ended and none follows it yet."""
 
     replace: TaskId | None = None
     look_again_at: float | None = None
     over: bool = False
     text: str = ""
+    halted: bool = False
 
 
 def next_replacement(job: Job, confirmed: Callable[[TaskId], bool], wall: float) -> Rollout:
@@ -29,7 +39,7 @@ def next_replacement(job: Job, confirmed: Callable[[TaskId], bool], wall: float)
     is built on what was stored of them."""
     spec, version = job.spec, job.record.template_version
     old: list[TaskId] = []
-    waits: list[str] = []
+    waits: list[Wait] = []
     look_again_at: float | None = None
     for index in range(spec.instances):
         instance = job.instances.get(index)
@@ -38,19 +48,20 @@ def next_replacement(job: Job, confirmed: Callable[[TaskId], bool], wall: float)
             if instance is None or job.outcome(instance) is not Outcome.FINISHED:
                 waits.append(_why_absent(job, instance, index))
         elif not confirmed(attempt.task_id):
-            waits.append(f"the master has not spoken of instance {index} yet")
+            waits.append(Wait(f"the master has not spoken of instance {index} yet"))
         elif attempt.version < version:
             old.append(attempt.task_id)
         elif (settles_at := _settles_at(spec, attempt)) is None:
-            waits.append(f"instance {index} is not {_aim(spec)} yet")
+            waits.append(Wait(f"instance {index} is not {_aim(spec)} yet"))
         elif settles_at > wall:
-            waits.append(f"instance {index} has not run long enough yet")
+            waits.append(Wait(f"instance {index} has not run long enough yet"))
             look_again_at = min(look_again_at or settles_at, settles_at)
     if not old and not _any_older(job, version):
         return Rollout(over=True)
     left = f"{len(old)} of {spec.instances} instances run an older version"
     if waits:
-        return Rollout(look_again_at=look_again_at, text=f"{left}; {waits[0]}")
+        first = max(waits, key=lambda wait: wait.halts)
+        return Rollout(None, look_again_at, text=f"{left}; {first.text}", halted=first.halts)
     return Rollout(replace=old[0] if old else None, text=left)
 
 
@@ -82,7 +93,7 @@ def _any_older(job: Job, version: int) -> bool:
     )
 
 
-def _why_absent(job: Job, instance: Instance | None, index: int) -> str:
+def _why_absent(job: Job, instance: Instance | None, index: int) -> Wait:
     if (
         instance is not None
         and instance.ended
@@ -90,8 +101,8 @@ def _why_absent(job: Job, instance: Instance | None, index: int) -> str:
     ):
         last = instance.ended[0]
         said = f": {last.message}" if last.message else ""
-        return f"halted, instance {index} {last.state}{said}"
-    return f"instance {index} does not run yet"
+        return Wait(f"halted, instance {index} {last.state}{said}", halts=True)
+    return Wait(f"instance {index} does not run yet")
 
 
 def _aim(spec: JobSpec) -> str:
