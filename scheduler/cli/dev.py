@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -17,8 +17,8 @@ import uvloop
 from scheduler.cli.daemon import report, serve
 from scheduler.cli.options import SERVER_DEFAULT
 from scheduler.emulator.cluster import EmulatedCluster
+from scheduler.emulator.main import running_cluster
 from scheduler.emulator.options import EmulatorOptions
-from scheduler.emulator.process.runner import process_runners
 from scheduler.errors import OfferdError
 from scheduler.runtime import logs
 from scheduler.settings import Settings, load_settings
@@ -62,16 +62,18 @@ def _folder(directory: Path | None) -> Iterator[Path]:
 
 
 async def _serve(options: DevOptions, folder: Path) -> None:
-    async with _cluster(options, folder) as cluster, asyncio.TaskGroup() as group:
+    async with (
+        running_cluster(_emulated(options, folder)) as cluster,
+        asyncio.TaskGroup() as group,
+    ):
         listening: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         guide = group.create_task(_guide(options, folder, cluster, listening))
         await serve(_settings(options, folder, cluster.url), listening.set_result)
         guide.cancel()
 
 
-@contextlib.asynccontextmanager
-async def _cluster(options: DevOptions, folder: Path) -> AsyncIterator[EmulatedCluster]:
-    emulated = EmulatorOptions(
+def _emulated(options: DevOptions, folder: Path) -> EmulatorOptions:
+    return EmulatorOptions(
         agents=options.agents,
         cpus=AGENT_CPUS,
         mem_mb=AGENT_MEM_MB,
@@ -81,11 +83,6 @@ async def _cluster(options: DevOptions, folder: Path) -> AsyncIterator[EmulatedC
         allocation_interval_s=0.5,
         work_dir=str(folder / "agents"),
     )
-    async with (
-        process_runners(folder / "agents") as runners,
-        EmulatedCluster(emulated, runners) as cluster,
-    ):
-        yield cluster
 
 
 def _settings(options: DevOptions, folder: Path, master: str) -> Settings:
