@@ -184,7 +184,10 @@ class Daemon(Child):
         _wait_until(holds, f"the {self.name} {what}", START_DEADLINE_S, self)
 
     def apply(self, job: Document) -> None:
-        self._ask("/v1/jobs", json.dumps(job).encode())
+        try:
+            self._ask("/v1/jobs", json.dumps(job).encode())
+        except OSError as error:
+            raise self.failed(f"did not take the job: {error}") from error
 
     def cpu_s(self) -> float:
         """User and system time of the process so far, all threads."""

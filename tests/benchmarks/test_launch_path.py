@@ -31,6 +31,14 @@ def test_a_daemon_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
             daemon.wait_until_connected()
 
 
+def test_a_job_that_is_refused_is_told(tmp_path: Path) -> None:
+    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory") as daemon:
+        daemon.run()
+        daemon.wait_until_connected()
+        with pytest.raises(BenchmarkFailed, match="the daemon did not take the job"):
+            daemon.apply({"job": "nonsense"})
+
+
 def test_a_load_master_that_ends_is_told(tmp_path: Path) -> None:
     with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory") as daemon:
         daemon.run()
