@@ -62,7 +62,7 @@ class LeaseKeeper:
             await self._calls.aclose()
 
     async def _keep(self) -> LeaseEnd:
-        while True:
+        while boot_time_s() < self._deadline_s:
             try:
                 ttl_s = await self._renew()
             except (_KeepaliveFailed, EtcdUnavailable) as error:
@@ -70,10 +70,9 @@ class LeaseKeeper:
                 ttl_s = None
             if ttl_s is not None and ttl_s <= 0:
                 return LeaseEnd.EXPIRED
-            if boot_time_s() >= self._deadline_s:
-                return LeaseEnd.DEADLINE_PASSED
             pause_s = PAUSE_S if ttl_s is None else self.lease.ttl_s * INTERVAL_SHARE
             await asyncio.sleep(pause_s)
+        return LeaseEnd.DEADLINE_PASSED
 
     async def _renew(self) -> int:
         """One keepalive; gives the seconds granted, 0 where the lease is gone."""

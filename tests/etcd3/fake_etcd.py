@@ -59,6 +59,7 @@ KeepaliveSide = Stream[pb.LeaseKeepAliveRequest, pb.LeaseKeepAliveResponse]
 class FakeEtcd:
     def __init__(self) -> None:
         self.endpoint = ""
+        self.streams = 0  # how many were opened
         self.unary: dict[Method[Any, Any], Answer] = {}
         self._watches: asyncio.Queue[WatchSide] = asyncio.Queue()
         self._keepalives: asyncio.Queue[KeepaliveSide] = asyncio.Queue()
@@ -89,6 +90,7 @@ class FakeEtcd:
 
             async def serve(_: object, context: Context) -> None:
                 stream: Stream[Any, Any] = Stream(context)
+                self.streams += 1
                 queue.put_nowait(stream)
                 await stream.live()
 
