@@ -10,6 +10,7 @@ stand, `etcd_follow.py` reads what the one who leads writes.
 """
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -193,14 +194,15 @@ class EtcdStore:
             except (EtcdUnavailable, EtcdUnknownOutcome) as error:
                 log.info("store.outcome_unknown", lane=transaction.lane, reason=str(error))
                 pause_s = min(max(2 * pause_s, UNKNOWN_S_MIN), UNKNOWN_S_MAX)
+                await asyncio.sleep(pause_s)
             except EtcdRefused as error:
                 if error.reason is not EtcdRefusal.OVERLOADED:
                     self._refusals.add(transaction.lane, str(error))
                 pause_s = min(max(2 * pause_s, REFUSED_S_MIN), REFUSED_S_MAX)
+                await self._refusals.pause(pause_s)
             else:
                 self._settle(transaction, result)
                 return
-            await asyncio.sleep(pause_s)
 
     def _wire(
         self, transaction: Transaction
@@ -236,6 +238,7 @@ class _Refusals:
         self._refusing = refusing
         self._recovered = recovered
         self._by: set[int | str] = set()
+        self._fewer = asyncio.Event()
 
     def add(self, who: int | str, reason: str) -> None:
         if not self._by:
@@ -245,8 +248,16 @@ class _Refusals:
     def remove(self, who: int | str) -> None:
         if who in self._by:
             self._by.remove(who)
+            self._fewer.set()
             if not self._by:
                 self._recovered()
+
+    async def pause(self, at_most_s: float) -> None:
+        """Before the next try: what one got through, the others need not wait for."""
+        self._fewer.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(at_most_s):
+                await self._fewer.wait()
 
 
 def _item(response: OperationResult) -> KeyValue | None:
