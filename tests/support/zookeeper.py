@@ -4,10 +4,7 @@ The package and a Java runtime come from Debian; as root they are installed wher
 """
 
 import logging
-import os
-import shutil
 import socket
-import subprocess
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -18,10 +15,10 @@ from kazoo.security import CREATOR_ALL_ACL
 from tests.real_mesos.ports import Endpoint
 from tests.real_mesos.processes import Child
 from tests.real_mesos.zookeeper import zookeeper_missing, zookeeper_node
+from tests.support.debian import install
 from tests.support.waiting import wait_until
 
 PACKAGES: Final = ("zookeeper", "default-jre-headless")
-INSTALL_DEADLINE_S: Final = 300.0
 START_DEADLINE_S: Final = 30.0
 HOST: Final = "127.77.31.1"
 # kazoo logs each request, and with it the credentials that a test uses.
@@ -33,25 +30,9 @@ def ensure_zookeeper() -> str | None:
     missing = zookeeper_missing()
     if missing is None:
         return None
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        return f"{missing}, and only root can install it with apt-get"
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    lock = f"DPkg::Lock::Timeout={INSTALL_DEADLINE_S:.0f}"
-    install = ["install", "-y", "-qq", "--no-install-recommends", *PACKAGES]
-    for arguments in (["update", "-qq"], install):
-        try:
-            ended = subprocess.run(
-                ["apt-get", "-o", lock, *arguments],
-                capture_output=True,
-                timeout=INSTALL_DEADLINE_S,
-                check=False,
-                env=environment,
-            )
-        except subprocess.TimeoutExpired:
-            return f"{missing}, and apt-get did not end within {INSTALL_DEADLINE_S:g} s"
-        if ended.returncode != 0:
-            said = ended.stderr.decode(errors="replace").strip()[-300:]
-            return f"{missing}, and apt-get failed: {said}"
+    refused = install(PACKAGES)
+    if refused is not None:
+        return f"{missing}, and {refused}"
     return zookeeper_missing()
 
 
