@@ -83,6 +83,15 @@ class EtcdMember:
     def await_healthy(self) -> None:
         wait_until(self.healthy, f"{self.name} to be healthy", START_DEADLINE_S)
 
+    def listens(self) -> bool:
+        """Clients can connect, if to no use yet."""
+        host, port = self.endpoint.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=PROBE_DEADLINE_S).close()
+        except ConnectionRefusedError:
+            return False
+        return True
+
     def healthy(self) -> bool:
         """It runs, and its cluster has a leader."""
         assert self._process is not None
