@@ -94,6 +94,7 @@ class _Rendered:
         info.discovery.visibility = wire.DiscoveryInfo.FRAMEWORK
         info.discovery.name = launch.job
         self._info = info
+        self._resources: tuple[CarvedResource, ...] | None = None  # those in `info`
 
     def made_from(self, launch: Launch) -> bool:
         return (
@@ -105,16 +106,24 @@ class _Rendered:
             raise ValueError(
                 f"{launch.task_id}: {len(launch.ports)} ports for {len(self._port_names)} names"
             )
+        if launch.resources != self._resources:
+            self._render_resources(launch.resources)
         info.CopyFrom(self._info)
         info.task_id.value = launch.task_id
         info.agent_id.value = launch.agent_id
-        for carved in launch.resources:
-            _fill_resource(info.resources.add(), carved)
         add = info.command.environment.variables.add
         add(name="INSTANCE", value=str(launch.index))
         add(name="OFFERD_TASK_ID", value=launch.task_id)
         if launch.ports:
             self._fill_ports(info, launch)
+
+    def _render_resources(self, resources: tuple[CarvedResource, ...]) -> None:
+        """Kept for the next task: without ports, most tasks of a template get the same pieces."""
+        self._resources = None
+        del self._info.resources[:]
+        for carved in resources:
+            _fill_resource(self._info.resources.add(), carved)
+        self._resources = resources
 
     def _fill_ports(self, info: wire.TaskInfo, launch: Launch) -> None:
         add = info.command.environment.variables.add

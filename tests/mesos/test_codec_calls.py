@@ -369,6 +369,27 @@ def test_kept_templates_change_no_task(order: list[tuple[str, str]]) -> None:
         assert kept.labels.labels[0].value == label
 
 
+@given(st.lists(st.lists(st.sampled_from([100, 250]), max_size=2), max_size=6))
+def test_kept_resources_change_no_task(order: list[list[int]]) -> None:
+    identity = wire.Resource(name="cpus", type=wire.Value.SCALAR).SerializePartialToString()
+    renderer = TaskRenderer()
+    for amounts in order:
+        pieces = tuple(CarvedResource("cpus", identity, scalar) for scalar in amounts)
+        kept = wire.TaskInfo()
+        renderer.fill(kept, a_launch(resources=pieces))
+        assert [round(one.scalar.value * 1000) for one in kept.resources] == amounts
+
+
+def test_an_acknowledgement_has_nothing_of_the_one_before() -> None:
+    codec = CallCodec(FRAMEWORK_ID, SETTINGS)
+    calls = [
+        Acknowledge(CallId(1), AgentId("M-S0"), TaskId("first"), b"1" * 16),
+        Acknowledge(CallId(2), AgentId(""), TaskId("second"), b"2" * 16),
+    ]
+    for call in calls:
+        assert codec.encode(call) == CallCodec(FRAMEWORK_ID, SETTINGS).encode(call)
+
+
 # --- resources -----------------------------------------------------------------------------------
 
 
