@@ -3,15 +3,27 @@
 import os
 import socket
 
+import structlog
+
+log = structlog.get_logger()
+
 
 def notify(state: str) -> None:
-    """`state` as in sd_notify(3), e.g. `READY=1`. Without systemd it does nothing."""
+    """`state` as in sd_notify(3), e.g. `READY=1`. Without systemd it does nothing.
+
+    A systemd that does not listen is no reason to end, and none to wait: what it makes of the
+    silence is its own decision.
+    """
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return
     address = "\0" + path[1:] if path.startswith("@") else path
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notifier:
-        notifier.sendto(state.encode(), address)
+    kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
+    with socket.socket(socket.AF_UNIX, kind) as notifier:
+        try:
+            notifier.sendto(state.encode(), address)
+        except OSError as error:
+            log.warning("systemd.not_told", state=state, error=str(error))
 
 
 def watchdog_interval_s() -> float | None:
@@ -21,4 +33,4 @@ def watchdog_interval_s() -> float | None:
         os.getpid()
     ):
         return None
-    return int(microseconds) / 2_000_000
+    return int(microseconds) / 2_000_000 or None
