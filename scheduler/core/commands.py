@@ -8,9 +8,10 @@ import msgspec
 from scheduler.core.attempts import Attempts
 from scheduler.core.deadlines import Due
 from scheduler.core.desk import Desk
-from scheduler.core.effects import NoticeKind, Verdict
+from scheduler.core.effects import NoticeKind, Reconcile, Verdict
 from scheduler.core.events import (
     ApplyJob,
+    CallId,
     DeleteJob,
     KillTask,
     ScaleJob,
@@ -18,9 +19,10 @@ from scheduler.core.events import (
     Ticket,
 )
 from scheduler.core.jobs.job import Job
-from scheduler.core.model.ids import JobId
+from scheduler.core.model.ids import InstanceKey, JobId
 from scheduler.core.model.instance import EndReason
 from scheduler.core.model.job import INSTANCES_MAX, JobSpec, Kind
+from scheduler.core.reconcile import MARKER_AGENT, SWEEP_MARKER
 from scheduler.core.records import Desired, JobRecord
 from scheduler.core.unknown import Unknown
 
@@ -221,24 +223,25 @@ def plan_all(desk: Desk, job_id: JobId) -> None:
 
 
 class Endings:
-    """Jobs that have nothing left to do: ended batches, and jobs that were deleted."""
+    """Jobs that have nothing left to do: ended batches, and jobs that were deleted.
+
+    Of any crash any part of the open writes may survive. An instance's record without its job is
+    known to be left over; a job without its instances' records would make task ids that were used
+    before. So the instances' go only when the job's own is surely gone: a call that has ended,
+    sent or not, proves that what was written before it is durable. `_leaving` are this step's,
+    `_swept_by` those that wait for their call."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._kept: dict[JobId, None] = {}
+        self._leaving: list[InstanceKey] = []
+        self._swept_by: dict[CallId, list[InstanceKey]] = {}
 
     def resume(self) -> None:
-        """After loading: finish a forgetting that a crash cut short, and keep the rest.
-
-        An ended job has a record of each instance. One that lacks some was being forgotten; run on,
-        it would use task ids anew."""
+        """After loading: those that ended first are the first to be forgotten again."""
         ended = [j for j in self._desk.state.jobs.values() if j.record.ended_at is not None]
-        ended.sort(key=lambda job: job.record.ended_at or 0.0)
-        for job in ended:
-            if any(index not in job.instances for index in range(job.spec.instances)):
-                self._forget(job, NoticeKind.JOB_FORGOTTEN)
-            else:
-                self.keep(job)
+        for job in sorted(ended, key=lambda job: job.record.ended_at or 0.0):
+            self.keep(job)
 
     def check(self, job: Job) -> None:
         """Call when instances of the job have changed."""
@@ -281,11 +284,25 @@ class Endings:
             self.keep(job)
 
     def _forget(self, job: Job, kind: NoticeKind) -> None:
-        """The job's own record goes last: an instance's record without a job is known to be left
-        over, a job without its instances' records would make task ids that were used before."""
         desk = self._desk
-        for instance in list(job.instances.values()):
-            desk.remove(instance.key)
+        self._leaving += [instance.key for instance in job.instances.values()]
         desk.queue.discard_job(job.id)
         desk.remove(job.id)
         desk.step.notice(kind, job=job.id)
+
+    def sweep(self) -> None:
+        """At the end of each step: ask a question whose answer is nothing to us, for its end."""
+        if self._leaving:
+            step = self._desk.step
+            call = step.call_id()
+            self._swept_by[call] = self._leaving
+            self._leaving = []
+            step.call(Reconcile(call, ((SWEEP_MARKER, MARKER_AGENT),)))
+
+    def on_call_ended(self, call: CallId) -> None:
+        """A job of the same name may have come meanwhile; what it has written stays."""
+        state = self._desk.state
+        for key in self._swept_by.pop(call, ()):
+            job = state.jobs.get(key.job)
+            if job is None or key.instance not in job.instances:
+                self._desk.remove(key)

@@ -98,6 +98,7 @@ class Engine:
                 self._attempts.resume(job, instance)
         for job_id in list(desk.state.jobs):
             plan_all(desk, job_id)
+        self._endings.sweep()
         return desk.step.finish(now.mono, more=True)
 
     # --- what the runtime reads ------------------------------------------------------------------
@@ -141,6 +142,7 @@ class Engine:
             if job is not None:
                 self._endings.check(job)
         desk.touched.clear()
+        self._endings.sweep()
         return step.finish(desk.deadlines.next_at, more or held)
 
     def _plan(self, rows: int) -> bool:
@@ -268,6 +270,7 @@ class Engine:
     def _on_call_ended(self, event: CallEnded) -> None:
         desk = self._desk
         self._placing.on_call_ended(event)
+        self._endings.on_call_ended(event.call_id)
         framework = desk.state.framework
         if event.outcome is CallOutcome.SENT:
             if self._offers.armed_by(event.call_id) and framework is not None:

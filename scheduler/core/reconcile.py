@@ -15,6 +15,8 @@ from scheduler.core.model.ids import AgentId, TaskId, parse_task_id
 from scheduler.core.policy import ReconcilePolicy
 
 MARKER_AGENT = AgentId("offerd-marker")
+SWEEP_MARKER = TaskId("marker.swept")
+"""Asked for the sake of the call alone: no pass ends with it."""
 Question = tuple[TaskId, AgentId]
 
 

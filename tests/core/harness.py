@@ -88,6 +88,8 @@ class Harness:
             rounds += 1
             assert rounds < 10_000, "the engine never comes to rest"
             step = self._step(())
+        for call in self.calls_of(Reconcile, self.calls[before:]):
+            self._step([CallEnded(call.call_id, CallOutcome.SENT)])
         return self.calls[before:]
 
     def settle(self) -> list[Call]:

@@ -1,10 +1,10 @@
 """Ending tasks on purpose: kills, stops, deletions, fewer instances."""
 
-from scheduler.core.effects import Kill, Verdict
+from scheduler.core.effects import Kill, Reconcile, Verdict
 from scheduler.core.events import CallEnded, CallOutcome, TaskState
 from scheduler.core.model.ids import InstanceKey, JobId, TaskId
 from scheduler.core.model.instance import EndReason
-from scheduler.core.records import Put, Remove
+from scheduler.core.records import Remove
 from tests.builders import a_service, a_status, a_template
 from tests.core.harness import Harness, connected, running
 
@@ -130,14 +130,31 @@ def test_a_deleted_job_goes_when_its_last_task_has_ended() -> None:
     assert [key for key in harness.stored if isinstance(key, str | InstanceKey)] == []
 
 
-def test_the_jobs_own_record_is_removed_last() -> None:
+def test_the_instances_records_go_when_the_jobs_own_is_surely_gone() -> None:
     harness, [task] = running(a_service())
     harness.delete("web")
     ended = a_status(task, TaskState.KILLED, uuid=b"k" * 16)
     step = harness.engine.handle(harness.now, [ended], harness.budget)
-    assert not [write for write in step.writes if isinstance(write, Put)]
-    removed = [write.key for write in step.writes if isinstance(write, Remove)]
-    assert removed == [InstanceKey(WEB, 0), WEB]
+    assert [write.key for write in step.writes if isinstance(write, Remove)] == [WEB]
+    [call] = [call for call in step.calls if isinstance(call, Reconcile)]
+    step = harness.engine.handle(
+        harness.now, [CallEnded(call.call_id, CallOutcome.NOT_SENT)], harness.budget
+    )
+    assert [write.key for write in step.writes if isinstance(write, Remove)] == [
+        InstanceKey(WEB, 0)
+    ]
+
+
+def test_a_job_applied_again_before_its_namesakes_records_are_gone_keeps_its_own() -> None:
+    harness, [task] = running(a_service())
+    harness.delete("web")
+    ended = a_status(task, TaskState.KILLED, uuid=b"k" * 16)
+    step = harness.engine.handle(harness.now, [ended], harness.budget)
+    [sweep] = [call for call in step.calls if isinstance(call, Reconcile)]
+    harness.apply(a_service(), uid="u2")
+    [again] = harness.place()
+    harness.handle(CallEnded(sweep.call_id, CallOutcome.SENT))
+    assert harness.stored_attempt(again) is not None
 
 
 def test_deleted_and_applied_again_it_makes_other_ids() -> None:

@@ -220,17 +220,6 @@ def test_a_finished_record_of_a_deleted_job_does_not_finish_its_successor() -> N
     assert other.place() == ["numbers.0.1.u2"]
 
 
-def test_a_forgetting_that_a_crash_cut_short_is_finished() -> None:
-    harness, [one, two] = running(a_batch(instances=2))
-    harness.status(one, TaskState.FINISHED, uuid=b"f" * 16)
-    harness.status(two, TaskState.FINISHED, uuid=b"g" * 16)
-    del harness.stored[harness.instance("numbers", 1).key]
-    other = harness.restart()
-    assert list(other.stored) == [FRAMEWORK]
-    other.subscribe()
-    assert other.place() == []
-
-
 def test_an_end_that_was_stored_before_the_last_status_was_is_taken_back() -> None:
     harness, [task] = running(a_batch())
     before = harness.instance("numbers")

@@ -214,8 +214,6 @@ class Daemon:
         """Of each lane some first part of what was on its way is stored; nothing of it was said."""
         lanes: dict[int, list[Put | Remove]] = {}
         for _, step in self.pending:
-            if any(isinstance(w, Remove) and isinstance(w.key, str) for w in step.writes):
-                break  # a deletion is one transaction, after all that was before it
             for write in step.writes:
                 lanes.setdefault(_lane(write), []).append(write)
         for writes in lanes.values():
