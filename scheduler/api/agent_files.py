@@ -5,8 +5,9 @@ says which file of which agent.
 """
 
 import asyncio
+import base64
 import json
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import aiohttp
 
@@ -17,6 +18,7 @@ PIECE_BYTES_MAX: Final = 64 * 1024
 _ANSWER_BYTES_MAX: Final = 8 * PIECE_BYTES_MAX
 """A byte takes at most six in a JSON string."""
 AGENT_ANSWER_S: Final = 10.0
+_REFUSED: Final = "it does not let the operator's principal read files"
 
 
 class AgentFiles(Protocol):
@@ -29,12 +31,39 @@ class AgentFiles(Protocol):
         ...
 
 
-class HttpAgentFiles:
-    """`GET /files/read` of an agent. The session belongs to whoever made it."""
+class AgentCredential(NamedTuple):
+    """Who agents are asked as; the secret is in no representation."""
 
-    def __init__(self, session: aiohttp.ClientSession, *, answer_s: float = AGENT_ANSWER_S) -> None:
+    principal: str
+    secret: str
+
+    def basic(self) -> str:
+        """As an Authorization header."""
+        pair = f"{self.principal}:{self.secret}".encode()
+        return f"Basic {base64.b64encode(pair).decode()}"
+
+    def __repr__(self) -> str:
+        return f"AgentCredential({self.principal!r}, ...)"
+
+
+class HttpAgentFiles:
+    """`GET /files/read` of an agent. The session belongs to whoever made it.
+
+    The credential is sent at once, not only after a 401: an agent that asks for one asks always.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        credential: AgentCredential | None = None,
+        answer_s: float = AGENT_ANSWER_S,
+    ) -> None:
         self._session = session
         self._answer_s = answer_s
+        self._headers = {}
+        if credential is not None:
+            self._headers["Authorization"] = credential.basic()
 
     async def read(self, agent_url: str, path: str, offset: int, length: int) -> bytes:
         query = {"path": path, "offset": str(offset), "length": str(length)}
@@ -42,11 +71,16 @@ class HttpAgentFiles:
             async with (
                 asyncio.timeout(self._answer_s),
                 self._session.get(
-                    f"{agent_url}/files/read", params=query, allow_redirects=False
+                    f"{agent_url}/files/read",
+                    params=query,
+                    headers=self._headers,
+                    allow_redirects=False,
                 ) as response,
             ):
                 if response.status == 404:
                     raise SandboxFileMissing(path)
+                if response.status in (401, 403):
+                    raise AgentSilent(f"it answered {response.status}: {_REFUSED}")
                 if response.status != 200:
                     raise AgentSilent(f"it answered {response.status}")
                 answer = await _bounded(response)

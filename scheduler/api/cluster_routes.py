@@ -1,12 +1,12 @@
 """`/v1/agents`, `/v1/unknown_tasks`, `/v1/status`, `/healthz`, `/readyz`: reads of the whole.
 
-`/v1/status` is answered by a daemon that does not lead, too: it says just that.
+`/v1/status` is answered by a daemon that neither leads nor follows, too: it says just that.
 """
 
 from aiohttp import web
 
 from scheduler.api.problems import unavailable
-from scheduler.api.requests import Query, leading_views
+from scheduler.api.requests import Query, views_of
 from scheduler.api.views_json import agents_answer, fields_of, json_answer, page_answer
 from scheduler.core.views import StatusView
 from scheduler.runtime.protocols import Front
@@ -45,21 +45,24 @@ class ClusterRoutes:
 
     async def list_agents(self, request: web.Request) -> web.Response:
         after, limit = Query(request, ("after", "limit")).paging()
-        return agents_answer(leading_views(self._front).agents(after, limit))
+        return agents_answer(views_of(self._front).agents(after, limit))
 
     async def list_unknown_tasks(self, request: web.Request) -> web.Response:
         """All of them in one page: each is a rare thing that somebody should look at."""
         Query(request)
-        return page_answer(leading_views(self._front).unknown_tasks(), None)
+        return page_answer(views_of(self._front).unknown_tasks(), None)
 
     async def status(self, request: web.Request) -> web.Response:
         Query(request)
-        leading = self._front.leading
-        view = self._front.views.status() if leading else NOTHING_KNOWN
+        front = self._front
+        age_s, leader = front.age_s, front.leader
+        view = front.views.status() if age_s is not None else NOTHING_KNOWN
         own = {
-            "instance": self._front.instance,
-            "leading": leading,
-            "leader": self._front.instance if leading else "",
+            "instance": front.instance,
+            "leading": front.leading,
+            "leader": leader.instance if leader is not None else "",
+            "leader_url": leader.advertise if leader is not None else "",
+            "age_s": round(age_s, 3) if age_s is not None else None,
         }
         return json_answer(own | fields_of(view))
 
@@ -67,6 +70,11 @@ class ClusterRoutes:
         return json_answer({"status": "alive"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        if not self._front.leading:
-            raise unavailable("does not lead")
-        return json_answer({"status": "ready"})
+        """Leading, or warm and following somebody else."""
+        front = self._front
+        if front.leading:
+            return json_answer({"status": "leading", "leader": front.instance})
+        leader = front.leader
+        if leader is None or leader.instance == front.instance or front.age_s is None:
+            raise unavailable(f"{front.instance} neither leads nor follows a leader now")
+        return json_answer({"status": "following", "leader": leader.instance})

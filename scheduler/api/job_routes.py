@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 from aiohttp import web
 
-from scheduler.api.documents import read_job
+from scheduler.api.documents import JobReader
 from scheduler.api.problems import not_found, refusal
-from scheduler.api.requests import Query, leading_views, page_of, read_struct, require_leading
+from scheduler.api.requests import Query, page_of, read_struct, require_leading, views_of
 from scheduler.api.views_json import fields_of, json_answer, page_answer
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ApplyJob, DeleteJob, ScaleJob, StopJob
@@ -21,6 +21,7 @@ from scheduler.core.model.job import INSTANCES_MAX
 from scheduler.jobspec import JobDefaults, to_document
 from scheduler.runtime.protocols import Front
 
+ALL_INSTANCES = -1
 TASK_STATES = tuple(state.value for state in AttemptState)
 
 
@@ -37,7 +38,7 @@ class JobRoutes:
 
     def __init__(self, front: Front, defaults: JobDefaults) -> None:
         self._front = front
-        self._defaults = defaults
+        self._reader = JobReader(defaults)
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -52,13 +53,13 @@ class JobRoutes:
 
     async def list_jobs(self, request: web.Request) -> web.Response:
         after, limit = Query(request, ("after", "limit")).paging()
-        page = leading_views(self._front).jobs(after, limit)
+        page = views_of(self._front).jobs(after, limit)
         return page_answer(page.items, page.next)
 
     async def apply(self, request: web.Request) -> web.Response:
         Query(request)
         require_leading(self._front)
-        spec = await read_job(request, self._defaults)
+        spec = await self._reader.read(request)
         uid = self._front.mint_uid()
         answer = await self._front.ask(lambda ticket: ApplyJob(ticket, spec, uid))
         # A job that is new begins with version 1, also after one of its name was deleted.
@@ -68,7 +69,7 @@ class JobRoutes:
 
     async def show(self, request: web.Request) -> web.Response:
         Query(request)
-        views = leading_views(self._front)
+        views = views_of(self._front)
         job = job_of(request)
         view, spec = views.job(job), views.spec(job)
         if view is None or spec is None:
@@ -76,14 +77,20 @@ class JobRoutes:
         return json_answer(fields_of(view) | {"spec": to_document(spec)})
 
     async def list_tasks(self, request: web.Request) -> web.Response:
-        query = Query(request, ("after", "limit", "state", "ended"))
-        views = leading_views(self._front)
+        query = Query(request, ("after", "limit", "instance", "state", "ended"))
+        views = views_of(self._front)
         job = job_of(request)
         if views.job(job) is None:
             raise no_job(job)
         after, limit = query.paging()
         states, ended = query.words("state", TASK_STATES), query.flag("ended")
-        page = page_of(lambda: views.tasks(after, limit, job=job, states=states, ended=ended))
+        index = query.whole("instance", ALL_INSTANCES, least=0, most=INSTANCES_MAX - 1)
+        instance = None if index == ALL_INSTANCES else index
+        page = page_of(
+            lambda: views.tasks(
+                after, limit, job=job, instance=instance, states=states, ended=ended
+            )
+        )
         return page_answer(page.items, page.next)
 
     async def scale(self, request: web.Request) -> web.Response:

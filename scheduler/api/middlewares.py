@@ -8,6 +8,7 @@ import hmac
 import http
 import ipaddress
 import time
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -71,33 +72,39 @@ def _as_problem(request: web.Request, refused: web.HTTPException) -> Problem:
             return Problem(refused.status, refused.reason)
 
 
-def access(token: str | None) -> Middleware:
-    """With a token: nothing without it, but for health. Without one: only this machine's own
-    names, so that a foreign name that resolves to loopback (DNS rebinding) reaches nothing."""
-    expected = None if token is None else token.encode()
+def access(token: str | None, peer_token: str | None) -> Middleware:
+    """With a token: nothing without it or the peers' one, but for health. Without one: only this
+    machine's own names, so that a foreign name that resolves to loopback (DNS rebinding) reaches
+    nothing, but peers that prove to be some."""
+    tokens = [given.encode() for given in (token, peer_token) if given is not None]
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in OPEN_PATHS:
             _refuse_foreign_pages(request)
-            if expected is not None:
-                _require_token(request, expected)
-            else:
+            if not _brings_one_of(tokens, request):
+                if token is not None:
+                    raise _no_token()
                 _require_own_name(request)
         return await handler(request)
 
     return check
 
 
-def _require_token(request: web.Request, expected: bytes) -> None:
+def _brings_one_of(tokens: Sequence[bytes], request: web.Request) -> bool:
+    """Compared with each in constant time, and with all of them whichever fits."""
     scheme, _, given = request.headers.get("Authorization", "").partition(" ")
     given_bytes = given.strip().encode("utf-8", "surrogateescape")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given_bytes, expected):
-        raise Problem(
-            http.HTTPStatus.UNAUTHORIZED,
-            "a bearer token is required (Authorization: Bearer …), and it must be the right one",
-            headers={"WWW-Authenticate": 'Bearer realm="offerd"'},
-        )
+    fits = [hmac.compare_digest(given_bytes, token) for token in tokens]
+    return scheme.lower() == "bearer" and any(fits)
+
+
+def _no_token() -> Problem:
+    return Problem(
+        http.HTTPStatus.UNAUTHORIZED,
+        "a bearer token is required (Authorization: Bearer …), and it must be the right one",
+        headers={"WWW-Authenticate": 'Bearer realm="offerd"'},
+    )
 
 
 def _require_own_name(request: web.Request) -> None:

@@ -35,15 +35,17 @@ class Limits:
 LIMITS: Final = web.AppKey("limits", Limits)
 
 
-def leading_views(front: Front) -> Views:
-    """The reads of the engine; 503 where this daemon does not lead."""
-    require_leading(front)
+def views_of(front: Front) -> Views:
+    """The reads of the engine, also of one that follows; 503 where there is nothing to see yet."""
+    if front.age_s is None:
+        raise unavailable(f"{front.instance} neither leads nor follows a leader now; ask again")
     return front.views
 
 
 def require_leading(front: Front) -> None:
+    """Changes come here where this instance leads; it may have stopped to since."""
     if not front.leading:
-        raise unavailable(f"{front.instance} does not lead now; ask again, or ask the leader")
+        raise unavailable(f"{front.instance} does not lead any more; ask again")
 
 
 class Paging(NamedTuple):
@@ -119,6 +121,11 @@ async def read_body(request: web.Request, content_types: Collection[str]) -> byt
     if request.content_type not in content_types or "Content-Type" not in request.headers:
         allowed = ", ".join(sorted(content_types))
         raise Problem(415, f"the body must have one of these content types: {allowed}")
+    return await read_raw(request)
+
+
+async def read_raw(request: web.Request) -> bytes:
+    """The body, whatever it is, at most `BODY_BYTES_MAX` long."""
     if "Content-Encoding" in request.headers:
         raise Problem(415, "compressed bodies are not taken")
     deadline_s = request.app[LIMITS].body_read_s

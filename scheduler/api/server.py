@@ -8,8 +8,9 @@ import ssl
 import aiohttp
 from aiohttp import web
 
-from scheduler.api.agent_files import HttpAgentFiles
+from scheduler.api.agent_files import AgentCredential, HttpAgentFiles
 from scheduler.api.app import make_app
+from scheduler.api.leader_client import LeaderClient
 from scheduler.jobspec import JobDefaults
 from scheduler.runtime.protocols import Front
 
@@ -18,6 +19,7 @@ SHUTDOWN_S = 1.5
 """What running requests get when the daemon stops, and what they get again when they were told to
 end: SIGTERM must end all of the daemon within ten seconds."""
 AGENT_CONNECTIONS_MAX = 64
+LEADER_CONNECTIONS_MAX = 64
 
 
 class ApiServer:
@@ -32,15 +34,24 @@ class ApiServer:
         port: int,
         token: str | None = None,
         tls: ssl.SSLContext | None = None,
+        peer_token: str | None = None,
+        peer_tls: ssl.SSLContext | None = None,
+        agent_credential: AgentCredential | None = None,
     ) -> None:
+        """`token` is what users bring, `peer_token` what instances bring to each other; `tls` is
+        what we show, `peer_tls` what we believe of the leader (None: what this machine trusts).
+        `agent_credential` is what agents want to see before they show files."""
         self._front = front
         self._defaults = defaults
         self._host = host
         self._port = port
         self._token = token
         self._tls = tls
+        self._peer_token = peer_token
+        self._peer_tls = peer_tls
+        self._agent_credential = agent_credential
         self._runner: web.AppRunner | None = None
-        self._agents: aiohttp.ClientSession | None = None
+        self._sessions: list[aiohttp.ClientSession] = []
 
     @property
     def port(self) -> int:
@@ -51,15 +62,20 @@ class ApiServer:
 
     async def start(self) -> None:
         """Listens. Raises OSError where the address cannot be had."""
-        self._agents = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=AGENT_CONNECTIONS_MAX),
-            cookie_jar=aiohttp.DummyCookieJar(),
+        agents = self._session(aiohttp.TCPConnector(limit=AGENT_CONNECTIONS_MAX))
+        believed = self._peer_tls if self._peer_tls is not None else True
+        leader = self._session(
+            aiohttp.TCPConnector(limit=LEADER_CONNECTIONS_MAX, ssl=believed, force_close=True)
         )
         app = make_app(
             self._front,
             defaults=self._defaults,
             token=self._token,
-            agent_files=HttpAgentFiles(self._agents),
+            peer_token=self._peer_token,
+            agent_files=HttpAgentFiles(agents, credential=self._agent_credential),
+            leader_client=LeaderClient(
+                leader, instance=self._front.instance, token=self._peer_token
+            ),
         )
         self._runner = web.AppRunner(
             app,
@@ -82,6 +98,11 @@ class ApiServer:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        if self._agents is not None:
-            await self._agents.close()
-            self._agents = None
+        while self._sessions:
+            await self._sessions.pop().close()
+
+    def _session(self, connector: aiohttp.TCPConnector) -> aiohttp.ClientSession:
+        """Closed by `stop`."""
+        session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+        self._sessions.append(session)
+        return session

@@ -12,7 +12,7 @@ from scheduler.api.agent_files import PIECE_BYTES_MAX, AgentFiles
 from scheduler.api.documents import seconds_of
 from scheduler.api.job_routes import TASK_STATES
 from scheduler.api.problems import Problem, not_found, refusal
-from scheduler.api.requests import Query, leading_views, page_of, read_struct, require_leading
+from scheduler.api.requests import Query, page_of, read_struct, require_leading, views_of
 from scheduler.api.views_json import json_answer, page_answer
 from scheduler.core.effects import Verdict
 from scheduler.core.events import KillTask
@@ -49,7 +49,7 @@ class TaskRoutes:
         after, limit = query.paging()
         job = JobId(query.text("job")) or None
         states, ended = query.words("state", TASK_STATES), query.flag("ended")
-        views = leading_views(self._front)
+        views = views_of(self._front)
         page = page_of(lambda: views.tasks(after, limit, job=job, states=states, ended=ended))
         return page_answer(page.items, page.next)
 
@@ -103,7 +103,7 @@ class TaskRoutes:
 
     def _task(self, request: web.Request) -> TaskView:
         task_id = TaskId(request.match_info["task"])
-        task = leading_views(self._front).task(task_id)
+        task = views_of(self._front).task(task_id)
         if task is None:
             raise not_found(f"there is no task {task_id}")
         return task

@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator, Iterator
 
 import aiohttp
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from scheduler.api.agent_files import HttpAgentFiles
-from scheduler.api.app import make_app
+from scheduler.api.agent_files import AgentCredential, HttpAgentFiles
+from scheduler.api.app import USUAL_LIMITS, make_app
+from scheduler.api.leader_client import LeaderClient
+from scheduler.api.requests import Limits
 from scheduler.core.model.ids import Role
 from scheduler.jobspec import JobDefaults
 from tests.api.fake_front import FakeFront
@@ -18,6 +21,29 @@ DEFAULTS = JobDefaults(role=Role("prod"))
 Api = TestClient[aiohttp.web.Request, aiohttp.web.Application]
 
 
+def an_app(
+    front: FakeFront,
+    session: aiohttp.ClientSession,
+    *,
+    token: str | None = None,
+    peer_token: str | None = None,
+    limits: Limits = USUAL_LIMITS,
+    agent_credential: AgentCredential | None = None,
+) -> web.Application:
+    """The interface, impatient with agents and leaders."""
+    return make_app(
+        front,
+        defaults=DEFAULTS,
+        token=token,
+        peer_token=peer_token,
+        agent_files=HttpAgentFiles(session, credential=agent_credential, answer_s=0.5),
+        leader_client=LeaderClient(
+            session, instance=front.instance, token=peer_token, answer_s=0.5
+        ),
+        limits=limits,
+    )
+
+
 @pytest.fixture
 def front() -> FakeFront:
     return FakeFront()
@@ -25,15 +51,11 @@ def front() -> FakeFront:
 
 @pytest.fixture
 async def api(front: FakeFront) -> AsyncIterator[Api]:
-    async with aiohttp.ClientSession() as session:
-        app = make_app(
-            front,
-            defaults=DEFAULTS,
-            token=None,
-            agent_files=HttpAgentFiles(session, answer_s=0.5),
-        )
-        async with TestClient(TestServer(app, host=HOST)) as client:
-            yield client
+    async with (
+        aiohttp.ClientSession() as session,
+        TestClient(TestServer(an_app(front, session), host=HOST)) as client,
+    ):
+        yield client
 
 
 @pytest.fixture

@@ -8,12 +8,14 @@ ANSWER_BYTES_MAX = 64 * 1024
 
 
 class FakeAgent:
-    """`files` by virtual path. `mode`: how it answers (`good`, `silent`, `garbage`, …)."""
+    """`files` by virtual path. `mode`: how it answers (`good`, `garbage`, …);
+    `authorization`: whom it answers, if not everybody."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.mode = "good"
         self.asked: list[str] = []
+        self.authorization: str | None = None
 
     def app(self) -> web.Application:
         app = web.Application()
@@ -22,6 +24,9 @@ class FakeAgent:
 
     async def _read(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request.query["path"])
+        given = request.headers.get("Authorization")
+        if self.authorization is not None and given != self.authorization:
+            return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="agent"'})
         match self.mode:
             case "garbage":
                 return web.Response(body=b"<html>")

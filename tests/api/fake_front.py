@@ -44,6 +44,7 @@ class FakeJob(msgspec.Struct):
     version: int = 1
     state: str = "running"
     update: str = ""
+    halted: bool = False
 
 
 class FakeFront:
@@ -52,7 +53,7 @@ class FakeFront:
     def __init__(self) -> None:
         self.instance = "offerd-1"
         self.leading = True
-        self.leader: LeaderInfo | None = None
+        self.leader: LeaderInfo | None = LeaderInfo(self.instance, "http://offerd-1:8080", 1)
         self.age_s: float | None = 0.0
         self.jobs_by_id: dict[JobId, FakeJob] = {}
         self.tasks_by_id: dict[TaskId, TaskView] = {}
@@ -67,7 +68,7 @@ class FakeFront:
 
     @property
     def views(self) -> Views:
-        assert self.leading, "views were read of a front that does not lead"
+        assert self.age_s is not None, "views were read of a front that has none"
         return FakeViews(self)
 
     def mint_uid(self) -> Uid:
@@ -89,6 +90,10 @@ class FakeFront:
                 return self._kill(command)
             case ForgetFramework():
                 raise AssertionError("no user can ask for this")
+
+    def follow(self, leader: LeaderInfo | None, age_s: float | None = 0.25) -> None:
+        """Stand by; `age_s` None: before anything has been heard."""
+        self.leading, self.leader, self.age_s = False, leader, age_s
 
     def put_task(self, task: TaskView) -> None:
         self.tasks_by_id[TaskId(task.id)] = task
@@ -195,6 +200,7 @@ class FakeViews:
         limit: int,
         *,
         job: JobId | None = None,
+        instance: int | None = None,
         states: Collection[str] = (),
         ended: bool = False,
     ) -> Page[TaskView]:
@@ -202,6 +208,7 @@ class FakeViews:
             task
             for _, task in sorted(self._front.tasks_by_id.items())
             if (job is None or task.job == job)
+            and (instance is None or task.instance == instance)
             and (not states or task.state in states)
             and (ended or task.state not in TERMINAL)
         ]
@@ -248,6 +255,7 @@ class FakeViews:
             template_version=job.version,
             tasks=_counts(live),
             update=job.update,
+            halted=job.halted,
             created_at=1_700_000_000.0,
             changed_at=1_700_000_000.0,
             ended_at=None,

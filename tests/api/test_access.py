@@ -7,12 +7,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from scheduler.api.agent_files import HttpAgentFiles
-from scheduler.api.app import make_app
 from scheduler.api.requests import Limits
 from scheduler.core.effects import Answer
 from scheduler.core.events import Command, Ticket
-from tests.api.conftest import DEFAULTS, HOST, Api
+from tests.api.conftest import HOST, Api, an_app
 from tests.api.fake_front import FakeFront
 from tests.api.test_job_routes import WEB, problem_of
 
@@ -23,7 +21,7 @@ BEARER = {"Authorization": f"Bearer {TOKEN}"}
 @pytest.fixture
 async def guarded(front: FakeFront) -> AsyncIterator[Api]:
     async with aiohttp.ClientSession() as session:
-        app = make_app(front, defaults=DEFAULTS, token=TOKEN, agent_files=HttpAgentFiles(session))
+        app = an_app(front, session, token=TOKEN)
         async with TestClient(TestServer(app, host=HOST)) as client:
             yield client
 
@@ -118,13 +116,7 @@ class SlowFront(FakeFront):
 async def test_more_requests_than_the_bound_are_told_to_come_again() -> None:
     front = SlowFront()
     async with aiohttp.ClientSession() as session:
-        app = make_app(
-            front,
-            defaults=DEFAULTS,
-            token=None,
-            agent_files=HttpAgentFiles(session),
-            limits=Limits(in_flight_max=2),
-        )
+        app = an_app(front, session, limits=Limits(in_flight_max=2))
         async with TestClient(TestServer(app, host=HOST)) as client:
             waiting = [
                 asyncio.create_task(client.post("/v1/jobs", json=WEB | {"job": name}))
@@ -143,13 +135,7 @@ async def test_more_requests_than_the_bound_are_told_to_come_again() -> None:
 
 async def test_a_body_that_never_arrives_is_given_up() -> None:
     async with aiohttp.ClientSession() as session:
-        app = make_app(
-            FakeFront(),
-            defaults=DEFAULTS,
-            token=None,
-            agent_files=HttpAgentFiles(session),
-            limits=Limits(body_read_s=0.2),
-        )
+        app = an_app(FakeFront(), session, limits=Limits(body_read_s=0.2))
         async with TestServer(app, host=HOST) as server:
             reader, writer = await asyncio.open_connection(HOST, server.port)
             writer.write(
@@ -169,9 +155,7 @@ class BrokenFront(FakeFront):
 
 async def test_a_bug_is_a_500_that_tells_nothing() -> None:
     async with aiohttp.ClientSession() as session:
-        app = make_app(
-            BrokenFront(), defaults=DEFAULTS, token=None, agent_files=HttpAgentFiles(session)
-        )
+        app = an_app(BrokenFront(), session)
         async with TestClient(TestServer(app, host=HOST)) as client:
             problem = await problem_of(await client.post("/v1/jobs", json=WEB), 500)
             assert "1234" not in str(problem)

@@ -1,11 +1,15 @@
 """Agents, unknown tasks, status and health."""
 
+import pytest
+
 from scheduler.core.model.resources import Amounts
 from scheduler.core.views import AgentView, UnknownTaskView
+from scheduler.runtime.protocols import LeaderInfo
 from tests.api.conftest import Api
 from tests.api.fake_front import FRAMEWORK_ID, FakeFront
 from tests.api.test_job_routes import WEB, problem_of
 
+OTHER = LeaderInfo("offerd-2", "http://offerd-2:8080", 2)
 NODE = AgentView(
     id="agent-1",
     hostname="node1",
@@ -42,17 +46,20 @@ async def test_status_says_who_leads_and_what_is_connected(api: Api) -> None:
         True,
         "offerd-1",
     )
+    assert (status["leader_url"], status["age_s"]) == ("http://offerd-1:8080", 0.0)
     assert status["framework_id"] == FRAMEWORK_ID
     assert status["connected"] is True
     assert status["tasks"] == {}
 
 
-async def test_a_daemon_that_does_not_lead_says_so(api: Api, front: FakeFront) -> None:
-    front.leading = False
+async def test_a_daemon_that_neither_leads_nor_follows_says_so(api: Api, front: FakeFront) -> None:
+    front.follow(None, age_s=None)
     response = await api.get("/v1/status")
     assert response.status == 200
     status = await response.json()
     assert (status["leading"], status["connected"]) == (False, False)
+    assert (status["leader"], status["leader_url"], status["age_s"]) == ("", "", None)
+    assert "Offerd-Age" not in response.headers
     for path in ("/v1/jobs", "/v1/jobs/web", "/v1/tasks", "/v1/agents", "/v1/unknown_tasks"):
         refused = await api.get(path)
         await problem_of(refused, 503)
@@ -62,9 +69,32 @@ async def test_a_daemon_that_does_not_lead_says_so(api: Api, front: FakeFront) -
     assert front.commands == []
 
 
-async def test_health_is_alive_and_readiness_is_leading(api: Api, front: FakeFront) -> None:
+async def test_health_is_alive_and_readiness_is_leading_or_following(
+    api: Api, front: FakeFront
+) -> None:
     assert (await api.get("/healthz")).status == 200
-    assert (await api.get("/readyz")).status == 200
-    front.leading = False
+    ready = await api.get("/readyz")
+    assert (ready.status, await ready.json()) == (200, {"status": "leading", "leader": "offerd-1"})
+    front.follow(OTHER)
+    ready = await api.get("/readyz")
+    assert (ready.status, await ready.json()) == (
+        200,
+        {"status": "following", "leader": "offerd-2"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("leader", "age_s"),
+    [
+        (None, 1.0),
+        (None, None),
+        (OTHER, None),
+        (LeaderInfo("offerd-1", "http://offerd-1:8080", 3), 1.0),
+    ],
+)
+async def test_who_follows_nobody_is_alive_but_not_ready(
+    api: Api, front: FakeFront, leader: LeaderInfo | None, age_s: float | None
+) -> None:
+    front.follow(leader, age_s)
     assert (await api.get("/healthz")).status == 200
     await problem_of(await api.get("/readyz"), 503)

@@ -5,9 +5,7 @@ from pathlib import Path
 
 import aiohttp
 
-from scheduler.api.agent_files import HttpAgentFiles
-from scheduler.api.app import make_app
-from tests.api.conftest import DEFAULTS
+from tests.api.conftest import an_app
 from tests.api.fake_front import FakeFront
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
@@ -15,9 +13,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "api.md"
 
 async def test_the_reference_has_every_route_and_no_other() -> None:
     async with aiohttp.ClientSession() as session:
-        app = make_app(
-            FakeFront(), defaults=DEFAULTS, token=None, agent_files=HttpAgentFiles(session)
-        )
+        app = an_app(FakeFront(), session)
         served = {
             f"{route.method} {route.resource.canonical}"
             for route in app.router.routes()

@@ -1,5 +1,6 @@
 """`/v1/jobs`: every route's good and bad ways."""
 
+import asyncio
 import gzip
 import io
 import json
@@ -7,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from scheduler.api.documents import AT_ONCE_BYTES_MAX
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ApplyJob, DeleteJob, ScaleJob, StopJob, Ticket
 from scheduler.core.model.ids import JobId
@@ -71,6 +73,23 @@ async def test_yaml_and_json_declare_the_same_job(api: Api) -> None:
     assert (await response.json())["result"] == "unchanged"
 
 
+async def test_large_jobs_are_read_too(api: Api, front: FakeFront) -> None:
+    env = {f"NAME_{number}": "x" * 50 for number in range(90)}
+    text = WEB_YAML + "env:\n" + "".join(f"  {name}: {value}\n" for name, value in env.items())
+    assert len(text) > AT_ONCE_BYTES_MAX
+    kind = {"Content-Type": "application/yaml"}
+    answers = await asyncio.gather(
+        api.post("/v1/jobs", data=text, headers=kind),
+        api.post("/v1/jobs", json=WEB | {"env": env}),
+        api.post("/v1/jobs", data=text.replace("x", "[", 1), headers=kind),
+    )
+    assert sorted(answer.status for answer in answers) == [200, 201, 400]
+    first, second = front.commands
+    assert isinstance(first, ApplyJob)
+    assert isinstance(second, ApplyJob)
+    assert first.spec == second.spec
+
+
 async def test_all_problems_of_a_bad_job_are_listed(api: Api, front: FakeFront) -> None:
     bad = WEB | {"kind": "servic", "instances": -1, "colour": "red"}
     problem = await problem_of(await api.post("/v1/jobs", json=bad), 400)
@@ -104,6 +123,9 @@ async def test_problems_of_yaml_name_lines(api: Api) -> None:
         (json.dumps(WEB).encode(), "text/plain", 415),
         (json.dumps(WEB).encode(), "application/x-www-form-urlencoded", 415),
         (b" " * (1024 * 1024 + 1), "application/json", 413),
+        (b" " * (128 * 1024 + 1), "application/yaml", 413),
+        (b"[" * (128 * 1024), "application/yaml", 400),
+        (b"---\na\n" * 10_000, "application/yaml", 400),
     ],
 )
 async def test_a_body_that_is_no_job_is_refused(
@@ -175,6 +197,14 @@ async def test_jobs_are_listed_in_pages(api: Api) -> None:
 )
 async def test_a_query_that_makes_no_sense_is_refused(api: Api, query: str) -> None:
     await problem_of(await api.get(f"/v1/jobs?{query}"), 400)
+
+
+async def test_the_tasks_of_one_instance_are_one_page(api: Api) -> None:
+    await apply(api)
+    page = await (await api.get("/v1/jobs/web/tasks?instance=1&limit=1")).json()
+    assert ([task["id"] for task in page["items"]], page["next"]) == (["web.1.1.u1"], None)
+    for index in ("-1", "x", "100000"):
+        await problem_of(await api.get(f"/v1/jobs/web/tasks?instance={index}"), 400)
 
 
 async def test_the_tasks_of_a_job_are_listed(api: Api) -> None:

@@ -1,18 +1,21 @@
 """`/v1/tasks/{task}/logs`: what tasks wrote, byte for byte, and agents that do not answer."""
 
+import base64
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.api.agent_files import data_of
+from scheduler.api.agent_files import AgentCredential, data_of
+from scheduler.api.server import ApiServer
 from scheduler.core.model.instance import AttemptState
-from tests.api.conftest import HOST, Api
+from tests.api.conftest import DEFAULTS, HOST, Api
 from tests.api.fake_agent import FakeAgent, escaped
 from tests.api.fake_front import FRAMEWORK_ID, FakeFront
-from tests.api.test_job_routes import apply, problem_of
+from tests.api.test_job_routes import WEB, apply, problem_of
 
 TASK = "web.0.1.u1"
 SANDBOX = f"/frameworks/{FRAMEWORK_ID}/executors/{TASK}/runs/latest"
@@ -114,6 +117,34 @@ async def test_an_agent_that_never_answers_is_502_at_the_deadline(
 async def test_an_agent_without_an_address_is_502(api: Api) -> None:
     await apply(api)
     await problem_of(await api.get(f"/v1/tasks/{TASK}/logs"), 502)
+
+
+@pytest.mark.parametrize(
+    ("credential", "status"),
+    [
+        (AgentCredential("operator", "sö-secret"), 200),
+        (AgentCredential("operator", "wrong-secret"), 502),
+        (None, 502),
+    ],
+)
+async def test_an_agent_is_told_who_asks(
+    front: FakeFront, agent: FakeAgent, credential: AgentCredential | None, status: int
+) -> None:
+    agent.files[f"{SANDBOX}/stdout"] = b"hello\n"
+    agent.authorization = f"Basic {base64.b64encode('operator:sö-secret'.encode()).decode()}"
+    server = ApiServer(front, defaults=DEFAULTS, host=HOST, port=0, agent_credential=credential)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession(f"http://{HOST}:{server.port}") as session:
+            await (await session.post("/v1/jobs", json=WEB)).read()
+            response = await session.get(f"/v1/tasks/{TASK}/logs")
+            text = await response.text()
+    finally:
+        await server.stop()
+    assert response.status == status
+    assert (text == "hello\n") == (status == 200)
+    assert "secret" not in text
+    assert "secret" not in repr(credential)
 
 
 @given(st.binary(max_size=200))

@@ -112,11 +112,11 @@ def test_status_is_shown(run: Offerd, front: FakeFront) -> None:
     assert "no" in run("status").stdout
 
 
-def test_a_daemon_that_does_not_lead_is_a_failure(run: Offerd, front: FakeFront) -> None:
-    front.leading = False
+def test_a_daemon_that_has_nothing_to_show_is_a_failure(run: Offerd, front: FakeFront) -> None:
+    front.follow(None, age_s=None)
     result = run("jobs")
     assert result.exit_code == 1
-    assert "does not lead" in result.stderr
+    assert "neither leads nor follows" in result.stderr
 
 
 def test_output_is_plain_where_nobody_looks(run: Offerd, web_file: str) -> None:
