@@ -182,6 +182,15 @@ class EngineMachine(RuleBasedStateMachine):
     def the_daemon_is_killed(self) -> None:
         self.daemon.crash()
 
+    @rule(job=JOBS, instances=st.integers(0, 3), delete=st.booleans())
+    def the_daemon_is_killed_while_asked(self, job: str, instances: int, delete: bool) -> None:
+        ticket = self.promises.ticket()
+        if delete:
+            self.promises.ask_and_crash(DeleteJob(ticket, JobId(job)))
+        else:
+            spec = self._spec(job, instances, Unreachable(), anew=True)
+            self.promises.ask_and_crash(ApplyJob(ticket, spec, self.promises.uid()))
+
     @rule()
     def the_daemon_is_killed_in_the_midst_of_work(self) -> None:
         self.daemon.lagging = True

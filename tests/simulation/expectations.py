@@ -41,6 +41,21 @@ class Promises:
             self._note(command)
         return answer.verdict
 
+    def ask_and_crash(self, command: ApplyJob | ScaleJob | StopJob | DeleteJob) -> None:
+        """Nobody was answered, so whatever is stored is as good: what was, or what was asked."""
+        job = command.spec.job if isinstance(command, ApplyJob) else command.job
+        self.daemon.flush()
+        self.daemon.lagging = True
+        self.daemon.handle(command)
+        self.daemon.crash()
+        self.daemon.lagging = False
+        self.daemon.flush()
+        known = self.daemon.engine.state.jobs.get(job)
+        if known is not None and known.record.desired is not Desired.DELETE:
+            self.jobs[job] = (known.spec, known.record.desired)
+        elif job in self.jobs:
+            self.jobs[job] = None
+
     def ticket(self) -> Ticket:
         self.tickets += 1
         return Ticket(self.tickets)

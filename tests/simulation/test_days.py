@@ -60,6 +60,7 @@ class Simulation:
             self.slow_the_store_down,
             self.daemon.crash,
             self.crash_in_the_midst_of_work,
+            self.crash_while_asked,
             self.read_a_part_of_the_stream,
             self.rescind_offers,
             self.repeat_updates,
@@ -135,6 +136,17 @@ class Simulation:
         self.daemon.advance(2.0)
         self.daemon.crash()
         self.daemon.lagging = False
+
+    def crash_while_asked(self) -> None:
+        job, ticket = JobId(self.random.choice(self.names)), self.promises.ticket()
+        commands: list[ApplyJob | ScaleJob | StopJob | DeleteJob] = [
+            ApplyJob(ticket, self.spec(job), self.uid()),
+            ScaleJob(ticket, job, self.random.randint(0, 8)),
+            StopJob(ticket, job),
+            DeleteJob(ticket, job),
+            DeleteJob(ticket, job),
+        ]
+        self.promises.ask_and_crash(self.random.choice(commands))
 
     def read_a_part_of_the_stream(self) -> None:
         self.world.tick(self.daemon.mono)
