@@ -8,7 +8,6 @@ that it ends within ten seconds. Exit codes are those of `scheduler.errors`.
 
 import asyncio
 import contextlib
-import gc
 import signal
 import ssl
 import sys
@@ -20,6 +19,7 @@ import uvloop
 
 from scheduler.api.server import ApiServer
 from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
+from scheduler.core.state import State
 from scheduler.election.open import open_election
 from scheduler.errors import OfferdError, SettingsError
 from scheduler.jobspec import JobDefaults
@@ -28,6 +28,7 @@ from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionSettings
 from scheduler.runtime import logs, systemd
+from scheduler.runtime.daemon import Parts, lead_alone
 from scheduler.runtime.protocols import Election, Store
 from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
@@ -54,57 +55,52 @@ async def serve(settings: Settings, on_listening: OnListening | None = None) -> 
     """The daemon in a loop that runs already. `on_listening` is told the API's address when it
     answers. Raises `OfferdError`, alone or in a group."""
     stop = asyncio.Event()
+    seat = Seat(settings.instance)
+    api = _make_api(settings, seat)
+    parts = _parts(settings, seat)
     with _signals(stop):
-        election: Election = open_election(settings.store)
-        number = await election.campaign()
-        try:
-            await _hold_office(settings, number, election, stop, on_listening)
-        finally:
-            await election.resign()
-    log.info("daemon.stopped")
-
-
-async def _hold_office(
-    settings: Settings,
-    number: int,
-    election: Election,
-    stop: asyncio.Event,
-    on_listening: OnListening | None,
-) -> None:
-    store = open_store(settings.store)
-    await store.open()
-    try:
-        term = _make_term(settings, number, election, store)
-        await term.load()
-        # What was loaded lives long; collections need not walk it again and again.
-        gc.collect()
-        gc.freeze()
+        # Before the port is taken: who holds the store says more than who holds the port.
+        number = await parts.election.campaign()
         async with asyncio.TaskGroup() as group:
-            office = group.create_task(election.watch())
-            seat = Seat(settings.instance)
-            seat.sit(term)
-            api = _make_api(settings, seat)
             await _listen(api, settings)
-            work = group.create_task(term.run(stop))
-            signs = group.create_task(_signs_of_life())
+            life = group.create_task(lead_alone(parts, number, stop))
+            signs = group.create_task(_signs_of_life(seat))
             if on_listening is not None:
+                await seat.taken()
                 on_listening(f"http://{settings.listen.host}:{api.port}")
+            stopping = group.create_task(stop.wait())
             try:
-                await stop.wait()
+                await asyncio.wait((life, stopping), return_when=asyncio.FIRST_COMPLETED)
             finally:
                 systemd.notify("STOPPING=1")
                 await api.stop()
-            await work
-            office.cancel()
+            await life
             signs.cancel()
-    finally:
-        await store.close()
+            stopping.cancel()
+    log.info("daemon.stopped")
+
+
+def _parts(settings: Settings, seat: Seat) -> Parts:
+    election: Election = open_election(settings.store)
+
+    def make_term(number: int, store: Store, state: State | None) -> Term:
+        return _make_term(settings, number, election, store, state)
+
+    return Parts(
+        seat=seat,
+        election=election,
+        make_store=lambda _: open_store(settings.store),
+        make_term=make_term,
+        policy=policy_of(settings),
+    )
 
 
 # --- the parts -----------------------------------------------------------------------------------
 
 
-def _make_term(settings: Settings, number: int, election: Election, store: Store) -> Term:
+def _make_term(
+    settings: Settings, number: int, election: Election, store: Store, state: State | None
+) -> Term:
     tls = _master_tls(settings)
     framework = settings.framework
     operator = OperatorClient(
@@ -139,6 +135,7 @@ def _make_term(settings: Settings, number: int, election: Election, store: Store
         ),
         number,
         leads=election.leads,
+        state=state,
         store=store,
         make_session=make_session,
         list_agents=operator.agents,
@@ -220,8 +217,9 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-async def _signs_of_life() -> NoReturn:
+async def _signs_of_life(seat: Seat) -> NoReturn:
     """READY once, then the watchdog's beat: it stops when the event loop does."""
+    await seat.taken()
     systemd.notify("READY=1")
     interval_s = systemd.watchdog_interval_s()
     while True:

@@ -89,13 +89,14 @@ class Following(Protocol):
 
     `run` never returns. It gives all records first, then every change in the order of the store,
     and who leads in that same order: when our own leadership comes by, everything that was written
-    before it has been seen.
+    before it has been seen. `on_alive` comes about once a second while the store answers.
     """
 
     async def run(
         self,
         on_writes: Callable[[Sequence[Write]], None],
         on_leader: Callable[[LeaderInfo | None], None],
+        on_alive: Callable[[], None],
     ) -> None: ...
 
 

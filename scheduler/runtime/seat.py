@@ -1,6 +1,7 @@
 """The one place that the API talks to, whatever this instance is at the moment: leading, standing
 by, or neither yet. Implements `protocols.Front`."""
 
+import asyncio
 import secrets
 from collections.abc import Callable
 
@@ -24,9 +25,16 @@ class Seat:
     def __init__(self, instance: str) -> None:
         self._instance = instance
         self._part: Term | Standby | None = None
+        self._taken = asyncio.Event()
 
     def sit(self, part: Term | Standby | None) -> None:
         self._part = part
+        if part is not None:
+            self._taken.set()
+
+    async def taken(self) -> None:
+        """Waits until this instance has played a part for the first time."""
+        await self._taken.wait()
 
     @property
     def instance(self) -> str:

@@ -45,6 +45,10 @@ class Standby:
         self._heard_at = time.monotonic()
         self._news.set()
 
+    def on_alive(self) -> None:
+        """Nothing changed, and everything up to now was given."""
+        self._heard_at = time.monotonic()
+
     # --- what others read ------------------------------------------------------------------------
 
     @property

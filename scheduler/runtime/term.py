@@ -88,7 +88,7 @@ class Term:
         self._asks = Asks(self._mailbox, settings.ask_timeout_s)
         self._streams = 0
         self._stream_stands = False
-        self._leading = False
+        self._leading = state is not None
         self._outbox = Outbox(
             store,
             may_leave=leads,
@@ -129,6 +129,7 @@ class Term:
             self._engine.load(records)
             count += len(records)
         log.info("term.loaded", records=count)
+        self._leading = True
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or something fails for good. Tasks on the cluster live on."""
@@ -139,7 +140,6 @@ class Term:
                 group.create_task(self._hold_session()),
                 group.create_task(self._watch_agents()),
             ]
-            self._leading = True
             try:
                 await stop.wait()
                 log.info("term.ending")
