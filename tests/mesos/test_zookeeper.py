@@ -26,7 +26,7 @@ from tests.mesos import fake_master
 from tests.mesos.fake_master import FakeMaster, subscribed
 from tests.mesos.running import RunningSession
 from tests.mesos.test_operator import saying, serving, two_agents
-from tests.support.zookeeper import Nodes, ZooKeeperServer, ensure_zookeeper
+from tests.support.zookeeper import HOST, Nodes, ZooKeeperServer, ensure_zookeeper
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90, func_only=True)]
 
@@ -219,6 +219,23 @@ async def test_a_group_that_is_not_there_yet_is_waited_for(
         await running.tried(1)
         group(shared, "/later/mesos").add(LABEL, info(first, "first"))
         assert (await running.next(Subscribed)).master_url == first.url
+
+
+async def test_a_server_that_hangs_and_one_that_is_gone_do_not_hide_the_third(
+    shared: ZooKeeperServer, group: Groups, masters: tuple[FakeMaster, FakeMaster]
+) -> None:
+    first, _ = masters
+    group(shared, "/third").add(LABEL, info(first, "first"))
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, HOST, 0) as hung:
+        port = hung.sockets[0].getsockname()[1]
+        hosts = f"{HOST}:1,{HOST}:{port},{shared.hosts}"
+        candidates = open_candidates(f"zk://{hosts}/third", tls=False)
+        assert (await candidates.first()).url() == first.url
 
 
 # --- what happens to ZooKeeper -------------------------------------------------------------------

@@ -11,7 +11,7 @@ from tests.real_mesos.cluster import ClusterError, RealCluster
 from tests.real_mesos.hand_made_scheduler import HandMadeScheduler
 from tests.real_mesos.nodes import FRAMEWORK_CREDENTIAL, Credential
 from tests.real_mesos.processes import strays
-from tests.real_mesos.zookeeper import zookeeper_missing
+from tests.support.zookeeper import ensure_zookeeper
 
 pytestmark = pytest.mark.real_mesos
 
@@ -173,8 +173,16 @@ def test_stop_leaves_no_process_and_no_port_behind(mesos_build: Path, tmp_path: 
         socket.create_connection((address[0], int(address[1])), 1.0)
 
 
-@pytest.mark.skipif(zookeeper_missing() is not None, reason=f"no ZooKeeper: {zookeeper_missing()}")
-def test_another_master_is_elected_when_the_leader_is_killed(real_cluster: MakeCluster) -> None:
+@pytest.fixture
+def zookeeper() -> None:
+    """Skips a test where there is no ZooKeeper."""
+    if missing := ensure_zookeeper():
+        pytest.skip(f"no ZooKeeper: {missing}")
+
+
+def test_another_master_is_elected_when_the_leader_is_killed(
+    zookeeper: None, real_cluster: MakeCluster
+) -> None:
     cluster = real_cluster().start(agents=1, masters=2, zk=True)
 
     killed = cluster.kill_master()
