@@ -169,7 +169,7 @@ class Client:
 
     async def _status_of(self, member: Member) -> MemberStatus:
         if not await member.connect(self._timeouts.connect_s):
-            return MemberStatus(member.endpoint, "cannot be connected to")
+            return MemberStatus(member.endpoint, await member.problem())
         metadata = tuple(pair for pair in await self._calls.metadata() if pair[0] == "token")
         answer_s = self._timeouts.answer_s
         response = await attempt(member, STATUS, pb.StatusRequest(), answer_s, metadata)

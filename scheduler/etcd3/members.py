@@ -13,7 +13,8 @@ import grpc
 import grpc.aio
 
 from scheduler.errors import EtcdUnavailable, SettingsError
-from scheduler.etcd3.methods import Method, Request, Response
+from scheduler.etcd3.methods import STATUS, Method, Request, Response
+from scheduler.etcd3.proto import etcd_pb2 as pb
 from scheduler.etcd3.settings import TlsFiles
 
 ANSWER_BYTES_MAX: Final = 64 << 20
@@ -21,6 +22,7 @@ REQUEST_BYTES_MAX: Final = 16 << 20
 # How often a channel is asked whether it is connected yet, and the rest when no member is.
 LOOK_S: Final = 0.01
 REST_S: Final = 0.1
+PROBLEM_S: Final = 0.2
 
 _OPTIONS: Final[Sequence[tuple[str, int]]] = (
     # etcd ends connections that ping more often than every 5 s, or with no call open.
@@ -114,6 +116,14 @@ class Member:
             await asyncio.sleep(LOOK_S)
         return True
 
+    async def problem(self) -> str:
+        """Why there is no connection. A state has no words, but a call that fails for it has."""
+        try:
+            await self.unary(STATUS)(pb.StatusRequest(), timeout=PROBLEM_S)
+        except grpc.aio.AioRpcError as error:
+            return f"{self.endpoint}: {error.details()}"
+        return f"{self.endpoint}: connected just now"
+
     async def aclose(self) -> None:
         await self._channel.close()
 
@@ -144,7 +154,7 @@ class Members:
                     return member
                 self.leave(member)
                 if left_s <= 0.0:
-                    raise EtcdUnavailable(f"none of {self} can be connected to")
+                    raise EtcdUnavailable(f"none of {self} is connected: {await member.problem()}")
             await asyncio.sleep(REST_S)
         raise EtcdUnavailable(f"the connections to {self} are closed")
 

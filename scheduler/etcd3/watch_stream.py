@@ -65,6 +65,7 @@ class WatchStream:
         self._call.cancel()
         reading, self._reading = self._reading, None
         if reading is not None:
+            reading.cancel()
             await asyncio.wait({reading})
             # Its outcome is of no interest any more, but has to be looked at.
             _ = reading.cancelled() or reading.exception()
@@ -75,7 +76,7 @@ class WatchStream:
         except grpc.aio.AioRpcError as error:
             raise _broken(error) from error
         except asyncio.CancelledError as error:
-            # The call was cancelled, not this task: nobody else holds it.
+            # The call was cancelled, or nobody waits for this task any more (see `aclose`).
             raise StreamBroken("the connection was closed") from error
         if isinstance(response, pb.WatchResponse):
             return response

@@ -143,7 +143,7 @@ class Watch:
         raise StreamBroken(reason)
 
     async def _refused(self, reason: EtcdRefusal, text: str) -> None:
-        # etcd 3.4 says "permission denied" to a watch whose token has expired.
+        # Older releases of etcd say "permission denied" to a watch whose token has expired.
         of_token = reason in (EtcdRefusal.PERMISSION, EtcdRefusal.CREDENTIALS)
         self._tokens += 1
         if not of_token or not self._calls.has_credentials or self._tokens > TOKENS_IN_A_ROW:

@@ -40,8 +40,9 @@ class CutProxy:
 
     async def serve(self, near: asyncio.StreamReader, near_writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._writers.add(near_writer)
         far, far_writer = await asyncio.open_connection(self._target[0], int(self._target[1]))
-        self._writers |= {near_writer, far_writer}
+        self._writers.add(far_writer)
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(near, far_writer, self.requests))
@@ -66,8 +67,12 @@ class CutProxy:
 async def cut_proxy(target: str) -> AsyncIterator[CutProxy]:
     proxy = CutProxy(target)
     serving: set[asyncio.Task[None]] = set()
+    closing = asyncio.Event()
 
     def accept(near: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if closing.is_set():  # it came in while the server was being closed
+            writer.transport.abort()
+            return
         task = asyncio.create_task(proxy.serve(near, writer))
         serving.add(task)
         task.add_done_callback(serving.discard)
@@ -77,6 +82,7 @@ async def cut_proxy(target: str) -> AsyncIterator[CutProxy]:
     try:
         yield proxy
     finally:
+        closing.set()
         server.close()
         proxy.release()
         proxy.cut()

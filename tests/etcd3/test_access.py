@@ -13,6 +13,7 @@ from scheduler.etcd3.client import Client
 from scheduler.etcd3.methods import AUTHENTICATE, PUT
 from scheduler.etcd3.proto import etcd_pb2 as pb
 from scheduler.etcd3.settings import Credentials, Timeouts, TlsFiles
+from tests.etcd3.cut_proxy import cut_proxy
 from tests.etcd3.fake_etcd import Context, fake_etcd, header
 from tests.etcd3.patience import until
 from tests.mesos.certificates import make_certificate
@@ -103,21 +104,48 @@ async def test_calls_watches_and_leases_go_on_when_tokens_expire(locked: EtcdClu
         await keeping
 
 
+@pytest.mark.parametrize("denied", ["invalid auth token", "permission denied"])
+async def test_a_watch_refused_for_its_token_gets_another(denied: str) -> None:
+    """Older releases do not tell an expired token from one without the right."""
+    tokens = iter(("old", "new"))
+
+    async def authenticate(_: pb.AuthenticateRequest, __: Context) -> pb.AuthenticateResponse:
+        return pb.AuthenticateResponse(header=header(1), token=next(tokens))
+
+    async with (
+        fake_etcd() as fake,
+        Client([fake.endpoint], user="web", password=PASSWORD) as client,
+        client.watch_prefix(b"/", 1) as watch,
+    ):
+        fake.unary[AUTHENTICATE] = authenticate
+        reading = asyncio.create_task(anext(watch))
+        stream = await fake.watch()
+        await stream.asked()
+        refusal = f"etcdserver: {denied}"
+        await stream.tell(
+            pb.WatchResponse(header=header(1), created=True, canceled=True, cancel_reason=refusal)
+        )
+        stream, start = await fake.created_watch()
+        assert start == 1
+        assert ("token", "new") in stream.metadata
+        await reading
+
+
 async def test_a_watch_opened_with_an_expired_token_gets_another(locked: EtcdCluster) -> None:
-    """etcd 3.4 says "permission denied" to it."""
-    async with web(locked) as client:
-        start = await client.put(b"/web/key", b"1")
-        async with client.watch_prefix(b"/web/", start) as watch:
-            async with asyncio.timeout(10.0):
-                while not (await anext(watch)).events:
-                    pass
-            locked.members[0].kill()  # which forgets all tokens
-            locked.members[0].start()
-            await until(locked.members[0].listens, "etcd to listen")
-            await client.put(b"/web/key", b"2")
-            async with asyncio.timeout(10.0):
-                while not (batch := await anext(watch)).events:
-                    pass
+    async with (
+        web(locked) as writer,
+        cut_proxy(locked.endpoints[0]) as proxy,
+        Client([proxy.endpoint], user="web", password=PASSWORD) as client,
+    ):
+        start = await writer.put(b"/web/key", b"1")
+        async with client.watch_prefix(b"/web/", start) as watch, asyncio.timeout(10.0):
+            while not (await anext(watch)).events:
+                pass
+            await asyncio.sleep(2.5 * TOKEN_TTL_S)  # the time that the token has to be idle for
+            proxy.cut()
+            await writer.put(b"/web/key", b"2")
+            while not (batch := await anext(watch)).events:
+                pass
             assert [event.item.value for event in batch.events] == [b"2"]
 
 
@@ -205,7 +233,7 @@ async def test_a_member_of_another_authority_is_not_trusted(
     other = make_certificate(tmp_path, "127.77.34.1")
     tls = TlsFiles(other.certificate, other.certificate, other.key)
     async with Client(encrypted.endpoints, tls=tls, timeouts=QUICK) as client:
-        with pytest.raises(EtcdNotSent):
+        with pytest.raises(EtcdNotSent, match="CERTIFICATE_VERIFY_FAILED"):
             await client.put(b"/tls/key", b"")
 
 
