@@ -191,6 +191,7 @@ class Simulation:
                     self.promises.ask(KillTask(ticket, self.random.choice(tasks)))
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", range(SEEDS), ids=lambda seed: f"day_{seed}")
 def test_after_a_day_of_faults_every_promise_is_kept(seed: int) -> None:
