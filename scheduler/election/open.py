@@ -2,12 +2,22 @@
 
 from pathlib import Path
 
+from scheduler.core.leader import LeaderInfo
+from scheduler.election.etcd import TTL_S, EtcdElection
 from scheduler.election.single import SingleElection, SoleElection
 from scheduler.errors import SettingsError
+from scheduler.etcd3.client import Client
 
 
-def open_election(store_url: str) -> SingleElection | SoleElection:
-    """For `sqlite:PATH` the lock `PATH.lock`, for `memory:` none. Raises `SettingsError`."""
+def open_election(
+    store_url: str,
+    client: Client | None = None,
+    prefix: str = "",
+    info: LeaderInfo | None = None,
+    ttl_s: int = TTL_S,
+) -> SingleElection | SoleElection | EtcdElection:
+    """For `sqlite:PATH` the lock `PATH.lock`, for `memory:` none, for `etcd://…` a key below the
+    store's prefix, which needs a client and who we are. Raises `SettingsError`."""
     kind, _, rest = store_url.partition(":")
     match kind:
         case "memory":
@@ -16,5 +26,11 @@ def open_election(store_url: str) -> SingleElection | SoleElection:
             # Resolved: two names of one file are one store.
             store = Path(rest).resolve()
             return SingleElection(store.with_name(store.name + ".lock"))
+        case "etcd" if client is not None and prefix and info is not None:
+            return EtcdElection(client, prefix, info, ttl_s=ttl_s)
+        case "etcd":
+            raise SettingsError("store: an election in etcd needs a client, a prefix and a name")
         case _:
-            raise SettingsError(f"store: {kind!r} has no election (sqlite:PATH or memory:)")
+            raise SettingsError(
+                f"store: {kind!r} has no election (sqlite:PATH, memory: or etcd://host:port)"
+            )
