@@ -17,7 +17,8 @@ class TlsFiles(msgspec.Struct, frozen=True):
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """In seconds. A member that hangs is left after `answer_s`, so this stays below 3.
+    """In seconds. A member that hangs is left after `answer_s`, by a watch after `silence_s`: both
+    stay below 3.
 
     `call_s` bounds a call with all its tries at all members. A write is sent once: it ends with its
     first try, unless that certainly did nothing.
@@ -26,6 +27,7 @@ class Timeouts(msgspec.Struct, frozen=True):
     connect_s: float = 1.0
     answer_s: float = 2.0
     call_s: float = 5.0
+    silence_s: float = 2.5
 
 
 class Credentials:

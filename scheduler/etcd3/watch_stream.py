@@ -18,7 +18,6 @@ from scheduler.etcd3.proto import etcd_pb2 as pb
 
 # Silence is counted in ticks in which we did wait, not by the clock: when this process was stopped,
 # or its reader was elsewhere for a while, the member is not to blame.
-TICK_S: Final = 0.5
 TICKS_UNTIL_ASKED: Final = 2
 TICKS_UNTIL_BROKEN: Final = 5
 WRITE_S: Final = 1.0
@@ -35,11 +34,11 @@ class TokenRefused(StreamBroken):
 
 
 class WatchStream:
-    def __init__(self, member: Member, metadata: Metadata) -> None:
+    def __init__(self, member: Member, metadata: Metadata, silence_s: float) -> None:
         self._call = member.stream(WATCH)(metadata=metadata)
         self._reading: asyncio.Task[pb.WatchResponse] | None = None
+        self._tick_s = silence_s / TICKS_UNTIL_BROKEN
         self._silent_ticks = 0
-        self._created = False
 
     async def create(self, request: pb.WatchCreateRequest) -> None:
         await self._write(pb.WatchRequest(create_request=request))
@@ -50,7 +49,7 @@ class WatchStream:
             if self._reading is None:
                 # A cancelled read takes its call along, so one read waits through many ticks.
                 self._reading = asyncio.ensure_future(self._read())
-            done, _ = await asyncio.wait({self._reading}, timeout=TICK_S)
+            done, _ = await asyncio.wait({self._reading}, timeout=self._tick_s)
             if done:
                 reading, self._reading = self._reading, None
                 self._silent_ticks = 0

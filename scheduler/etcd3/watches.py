@@ -91,7 +91,7 @@ class Watch:
             progress_notify=True,
             fragment=True,
         )
-        self._stream = WatchStream(self._member, self._metadata)
+        self._stream = WatchStream(self._member, self._metadata, timeouts.silence_s)
         await self._stream.create(request)
         return self._stream
 

@@ -79,17 +79,6 @@ async def test_a_listing_whose_revision_is_compacted_ends_so(client: Client, pre
         await anext(pages)
 
 
-async def test_a_page_too_large_for_one_answer_comes_in_smaller_ones(
-    client: Client, prefix: bytes
-) -> None:
-    value = bytes(1_400_000)
-    for n in range(50):  # 70 MB, of which 64 MiB fit into an answer
-        await client.put(prefix + b"%02d" % n, value)
-    sizes = [len(page.items) async for page in client.get_prefix(prefix, page_size=50)]
-    await client.delete_prefix(prefix)
-    assert sizes == [25, 25]
-
-
 async def test_a_transaction_whose_compares_hold_does_all_it_should(
     client: Client, prefix: bytes
 ) -> None:

@@ -45,7 +45,7 @@ async def test_a_lease_that_is_kept_outlives_its_time(client: Client, prefix: by
     keeper = client.keeper(lease)
     keeping = asyncio.create_task(keeper.keep())
     try:
-        await until(lambda: keeper.deadline_s > lease.deadline_s + 2.0, "some keepalives")
+        await until(lambda: boot_time_s() > lease.deadline_s + 0.2, "its first time to pass")
         assert not await gone(client, key)
         assert keeper.deadline_s <= boot_time_s() + lease.ttl_s
     finally:
@@ -100,7 +100,7 @@ async def test_a_keeper_goes_on_after_a_short_cut(etcd: EtcdCluster) -> None:
         lease = await client.lease(3)
         keeper = client.keeper(lease)
         keeping = asyncio.create_task(keeper.keep())
-        for _ in range(3):
+        for _ in range(2):
             known = keeper.deadline_s
             await until(lambda known=known: keeper.deadline_s > known, "a keepalive")  # type: ignore[misc]
             proxy.cut()

@@ -24,14 +24,17 @@ from tests.etcd3.patience import until
 from tests.support.etcd_cluster import EtcdCluster
 
 NOWHERE = "127.77.30.250:1"
-QUICK = Timeouts(connect_s=0.3, answer_s=0.5, call_s=1.5)
+QUICK = Timeouts(connect_s=0.2, answer_s=0.4, call_s=0.8)
 
 
 async def test_a_write_whose_answer_is_swallowed_is_unknown_and_was_done(
     etcd: EtcdCluster, client: Client, prefix: bytes
 ) -> None:
     key = prefix + b"key"
-    async with cut_proxy(etcd.endpoints[0]) as proxy, Client([proxy.endpoint]) as through:
+    async with (
+        cut_proxy(etcd.endpoints[0]) as proxy,
+        Client([proxy.endpoint], timeouts=QUICK) as through,
+    ):
         await through.put(key, b"old")
         proxy.answers.clear()
         writing = asyncio.create_task(

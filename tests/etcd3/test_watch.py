@@ -8,11 +8,14 @@ import pytest
 from scheduler.errors import Compacted
 from scheduler.etcd3 import transactions as t
 from scheduler.etcd3.client import Client
+from scheduler.etcd3.settings import Timeouts
 from scheduler.etcd3.values import WatchEvent
 from scheduler.etcd3.watches import Watch
 from tests.etcd3.cut_proxy import cut_proxy
 from tests.etcd3.patience import until
 from tests.support.etcd_cluster import EtcdCluster, etcd_cluster
+
+IMPATIENT = Timeouts(silence_s=1.0)
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +72,11 @@ async def test_a_transaction_comes_in_one_batch(client: Client, prefix: bytes) -
         assert len(batch.events) == 100
 
 
-async def test_a_quiet_watch_gives_signs_of_life(client: Client, prefix: bytes) -> None:
-    start = (await client.put(prefix + b"key", b"")) + 1
-    async with client.watch_prefix(prefix, start) as watch, asyncio.timeout(10.0):
-        batches = [await anext(watch) for _ in range(3)]
+async def test_a_quiet_watch_gives_signs_of_life(etcd: EtcdCluster, prefix: bytes) -> None:
+    async with Client(etcd.endpoints, timeouts=IMPATIENT) as client:
+        start = (await client.put(prefix + b"key", b"")) + 1
+        async with client.watch_prefix(prefix, start) as watch, asyncio.timeout(10.0):
+            batches = [await anext(watch) for _ in range(3)]
     assert [(batch.events, batch.revision) for batch in batches] == [((), start - 1)] * 3
 
 
@@ -128,16 +132,17 @@ async def test_a_watch_that_was_cut_off_misses_nothing(
 
 
 async def test_a_reader_that_was_away_for_long_misses_nothing(
-    client: Client, prefix: bytes
+    etcd: EtcdCluster, prefix: bytes
 ) -> None:
     """Longer than the silence that ends a stream: it is the reader who was silent."""
-    start = await client.put(prefix + b"key", b"0")
-    async with client.watch_prefix(prefix, start) as watch:
-        await seen(watch, 1)
-        for n in range(20):
-            await client.put(prefix + b"key", bytes(50_000) + b"%d" % n)
-        await asyncio.sleep(3.0)  # the absence itself
-        values = [event.item.value[50_000:] for event in await seen(watch, 20)]
+    async with Client(etcd.endpoints, timeouts=IMPATIENT) as client:
+        start = await client.put(prefix + b"key", b"0")
+        async with client.watch_prefix(prefix, start) as watch:
+            await seen(watch, 1)
+            for n in range(20):
+                await client.put(prefix + b"key", bytes(50_000) + b"%d" % n)
+            await asyncio.sleep(1.5 * IMPATIENT.silence_s)  # the absence itself
+            values = [event.item.value[50_000:] for event in await seen(watch, 20)]
     assert values == [b"%d" % n for n in range(20)]
 
 

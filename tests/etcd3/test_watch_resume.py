@@ -13,6 +13,7 @@ import pytest_asyncio
 from scheduler.errors import Compacted, EtcdRefusal, EtcdRefused
 from scheduler.etcd3.client import Client
 from scheduler.etcd3.proto import etcd_pb2 as pb
+from scheduler.etcd3.settings import Timeouts
 from scheduler.etcd3.values import WatchEvents
 from scheduler.etcd3.watches import Watch
 from tests.etcd3.fake_etcd import FakeEtcd, WatchSide, events, fake_etcd, header
@@ -212,12 +213,17 @@ async def test_a_silent_stream_is_left_within_three_seconds(fake: FakeEtcd, watc
     await reading
 
 
-async def test_a_stream_that_is_never_created_is_left_too(fake: FakeEtcd, watch: Watch) -> None:
-    reading = asyncio.create_task(next_events(watch))
-    await (await fake.watch()).asked()
-    stream, start = await fake.created_watch()
-    await stream.tell(pb.WatchResponse(header=header(100), events=events(start)))
-    await reading
+async def test_a_stream_that_is_never_created_is_left_too(fake: FakeEtcd) -> None:
+    timeouts = Timeouts(silence_s=0.5)
+    async with (
+        Client([fake.endpoint], timeouts=timeouts) as client,
+        client.watch_prefix(b"/", 11) as watch,
+    ):
+        reading = asyncio.create_task(next_events(watch))
+        await (await fake.watch()).asked()
+        stream, start = await fake.created_watch()
+        await stream.tell(pb.WatchResponse(header=header(100), events=events(start)))
+        await reading
 
 
 async def test_a_watch_asks_for_a_leader_parts_and_notifications(
