@@ -70,6 +70,10 @@ class EtcdStore:
         submits must bound."""
         return self._lanes.pending
 
+    @property
+    def term(self) -> int:
+        return self._term
+
     def begin(self, term: int) -> None:
         """The term in which everything is written from now on."""
         self._term = term
