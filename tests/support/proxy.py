@@ -84,7 +84,6 @@ class CallProxy:
         self.held = threading.Event()
         self.calls: list[SentCall] = []
         self.url = ""
-        self._subscriptions = 0
         self._subscribed = asyncio.Event()
         self._streams: list[_Stream] = []
         self._running: set[asyncio.Task[None]] = set()
@@ -227,7 +226,6 @@ class CallProxy:
             while data := await answers.read(READ_BYTES):
                 if stream.take(data):
                     self._streams.append(stream)
-                    self._subscriptions += 1
                     self._subscribed.set()
                 with contextlib.suppress(ConnectionError):
                     await stream.writer.drain()
