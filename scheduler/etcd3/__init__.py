@@ -12,3 +12,9 @@ It knows keys, revisions, leases and watches, and nothing of jobs or tasks. It i
 
 One event loop a process: grpc.aio shares one completion queue between all of them.
 """
+
+import os
+
+# The gRPC library writes lines of its own to standard error, which is not how this daemon logs.
+# What they say of a connection, our errors say too.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
