@@ -11,16 +11,17 @@ import contextlib
 import signal
 import ssl
 import sys
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from functools import partial
 from typing import NoReturn
 
 import structlog
 import uvloop
 
 from scheduler.api.server import ApiServer
+from scheduler.cli.backing import Backing, open_backing
 from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
 from scheduler.core.state import State
-from scheduler.election.open import open_election
 from scheduler.errors import OfferdError, SettingsError
 from scheduler.jobspec import JobDefaults
 from scheduler.mesos.access import Credential, Tls
@@ -28,12 +29,11 @@ from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionSettings
 from scheduler.runtime import logs, systemd
-from scheduler.runtime.daemon import Parts, lead_alone
-from scheduler.runtime.protocols import Election, Store
+from scheduler.runtime.daemon import Parts, lead_alone, live_among_others
+from scheduler.runtime.protocols import Election, Following, Store
 from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
 from scheduler.settings import SecretFile, Settings
-from scheduler.store.open import open_store
 
 log = structlog.get_logger()
 
@@ -57,39 +57,46 @@ async def serve(settings: Settings, on_listening: OnListening | None = None) -> 
     stop = asyncio.Event()
     seat = Seat(settings.instance)
     api = _make_api(settings, seat)
-    parts = _parts(settings, seat)
     with _signals(stop):
-        # Before the port is taken: who holds the store says more than who holds the port.
-        number = await parts.election.campaign()
-        async with asyncio.TaskGroup() as group:
-            await _listen(api, settings)
-            life = group.create_task(lead_alone(parts, number, stop))
-            signs = group.create_task(_signs_of_life(seat))
-            if on_listening is not None:
-                await seat.taken()
-                on_listening(f"http://{settings.listen.host}:{api.port}")
-            stopping = group.create_task(stop.wait())
-            try:
-                await asyncio.wait((life, stopping), return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                systemd.notify("STOPPING=1")
-                await api.stop()
-            await life
-            signs.cancel()
-            stopping.cancel()
+        async with open_backing(settings) as backing:
+            life = await _begin(_parts(settings, seat, backing), backing.following, stop)
+            async with asyncio.TaskGroup() as group:
+                await _listen(api, settings)
+                living = group.create_task(life())
+                signs = group.create_task(_signs_of_life(seat))
+                stopping = group.create_task(stop.wait())
+                if on_listening is not None:
+                    await seat.taken()
+                    on_listening(f"http://{settings.listen.host}:{api.port}")
+                try:
+                    await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    systemd.notify("STOPPING=1")
+                    await api.stop()
+                await living
+                signs.cancel()
+                stopping.cancel()
     log.info("daemon.stopped")
 
 
-def _parts(settings: Settings, seat: Seat) -> Parts:
-    election: Election = open_election(settings.store)
+async def _begin(
+    parts: Parts, following: Following | None, stop: asyncio.Event
+) -> Callable[[], Coroutine[None, None, None]]:
+    """Where nobody else can lead the office is taken before the port: who holds the store says more
+    than who holds the port."""
+    if following is not None:
+        return partial(live_among_others, parts, following, stop)
+    return partial(lead_alone, parts, await parts.election.campaign(), stop)
 
+
+def _parts(settings: Settings, seat: Seat, backing: Backing) -> Parts:
     def make_term(number: int, store: Store, state: State | None) -> Term:
-        return _make_term(settings, number, election, store, state)
+        return _make_term(settings, number, backing.election, store, state)
 
     return Parts(
         seat=seat,
-        election=election,
-        make_store=lambda _: open_store(settings.store),
+        election=backing.election,
+        make_store=backing.make_store,
         make_term=make_term,
         policy=policy_of(settings),
     )
