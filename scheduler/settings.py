@@ -30,6 +30,7 @@ from scheduler.jobspec.bodies import (
     traps,
 )
 from scheduler.jobspec.fields import (
+    DURATION,
     Duration,
     Flag,
     Interval,
@@ -38,12 +39,16 @@ from scheduler.jobspec.fields import (
     choice,
     whole,
 )
-from scheduler.jobspec.problems import NOT_CARRIED_OUT, Finding, Wrong, kind_of, quoted
+from scheduler.jobspec.problems import Finding, Wrong, kind_of, quoted
+from scheduler.jobspec.quantities import parse_duration
 from scheduler.jobspec.words import parse_role
 from scheduler.mesos.address import ZooKeeperAddress, parse_master
 from scheduler.settings_sources import read_sources
+from scheduler.store.etcd_address import EXAMPLE, parse_endpoints
 
 SECRET_BYTES_MAX: Final = 64 * 1024
+TTL_S_MIN: Final = 2.0
+TTL_S_MAX: Final = 60.0
 
 _POLICY: Final = Policy(roles=())
 _OFFERS: Final = OfferPolicy()
@@ -151,10 +156,21 @@ def _parse_store(value: object) -> str:
     text = parse_text(value)
     kind, _, rest = text.partition(":")
     if kind == "etcd":
-        raise Wrong(f"etcd: {NOT_CARRIED_OUT} (sqlite:PATH, memory:)")
+        try:
+            parse_endpoints(text)
+        except ValueError as error:
+            raise Wrong(str(error)) from None
+        return text
     if text == "memory:" or (kind == "sqlite" and rest and not rest.startswith("//")):
         return text
-    raise Wrong(f"{quoted(kind)} is no store (sqlite:PATH, memory:)")
+    raise Wrong(f"{quoted(kind)} is no store (sqlite:PATH, memory:, {EXAMPLE})")
+
+
+def _parse_ttl(value: object) -> float:
+    seconds = parse_duration(value)
+    if not TTL_S_MIN <= seconds <= TTL_S_MAX:
+        raise Wrong(f"is not between {TTL_S_MIN:.0f}s and {TTL_S_MAX:.0f}s")
+    return seconds
 
 
 def _parse_url(value: object) -> str:
@@ -227,6 +243,25 @@ class MasterTls(Body):
     ca_file: _File | None = Field(default=None, description="whom to trust, PEM; else the system")
     cert_file: _File | None = Field(default=None, description="our client certificate, PEM")
     key_file: _File | None = Field(default=None, description="its private key, PEM")
+
+
+class EtcdTls(Body):
+    ca_file: _File = Field(description="whom to trust, PEM")
+    cert_file: _File | None = Field(default=None, description="our client certificate, PEM")
+    key_file: _File | None = Field(default=None, description="its private key, PEM")
+
+
+class Etcd(Body):
+    prefix: Text = Field(default="offerd", description="what all keys begin with")
+    user: _Principal | None = Field(default=None, description="who we are to etcd")
+    password_file: _Secret | None = Field(default=None, description="holds the user's password")
+    tls: EtcdTls | None = Field(default=None, description="speak TLS with the members")
+
+
+class Election(Body):
+    ttl_s: Annotated[float, Checked(_parse_ttl, DURATION)] = Field(
+        default=3.0, alias="ttl", description="how long after its last sign a leader is replaced"
+    )
 
 
 class Framework(Body):
@@ -306,7 +341,7 @@ class Log(Body):
 class Settings(Body):
     """All settings, validated and complete. Durations are seconds (`…_s`)."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"jobs_dir", "peer_token_file", "election"})
+    later: ClassVar[frozenset[str]] = frozenset({"jobs_dir", "peer_token_file"})
 
     master: _Master = Field(
         default=("http://127.0.0.1:5050",),
@@ -316,7 +351,12 @@ class Settings(Body):
         default_factory=MasterTls, description="for masters that speak https"
     )
     store: _Store = Field(
-        default="sqlite:/var/lib/offerd/offerd.db", description="`sqlite:PATH` or `memory:`"
+        default="sqlite:/var/lib/offerd/offerd.db",
+        description="`sqlite:PATH`, `memory:`, or `etcd://host:port,…` for several daemons",
+    )
+    etcd: Etcd = Field(default_factory=Etcd, description="for stores in etcd")
+    election: Election = Field(
+        default_factory=Election, description="which of several daemons leads; for stores in etcd"
     )
     listen: _Listen = Field(
         default=Address("127.0.0.1", 8080),
@@ -385,4 +425,9 @@ def _cross(settings: Settings) -> list[Finding]:
     tls = settings.master_tls
     if (tls.cert_file is None) != (tls.key_file is None):
         found.append(Finding(("master_tls",), "cert_file and key_file are given together"))
+    etcd = settings.etcd
+    if (etcd.user is None) != (etcd.password_file is None):
+        found.append(Finding(("etcd",), "user and password_file are given together"))
+    if etcd.tls is not None and (etcd.tls.cert_file is None) != (etcd.tls.key_file is None):
+        found.append(Finding(("etcd", "tls"), "cert_file and key_file are given together"))
     return found

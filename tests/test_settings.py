@@ -138,7 +138,7 @@ def test_everything_that_is_wrong_is_told_at_once_with_its_line_or_variable(
         tmp_path,
         """\
 master: [zk://a:2181/mesos, b]
-store: etcd://a:2379
+store: etcd://a
 jobs_dir: /etc/jobs
 framework:
   nam: x
@@ -154,7 +154,7 @@ listen: 8080
     duration = "is not a duration (250ms, 10s, 5m, 1h30m, 2d)"
     assert problems(path, OFFERD_LAUNCH_TIMEOUT="5") == [
         f"{path}:1: master: zk:// stands alone, it cannot be one of a list",
-        f"{path}:2: store: etcd: is not carried out by this version (sqlite:PATH, memory:)",
+        f'{path}:2: store: holds "a", which is no host:port (etcd://a:2379,b:2379)',
         f"{path}:3: jobs_dir: is not carried out by this version",
         f"{path}:5: framework.nam: is unknown (did you mean name?)",
         f"{path}:6: framework.failover_timeout: 3600 {duration}",
@@ -176,8 +176,14 @@ listen: 8080
         ("log: {}\nlog: {}", ":2: log: is given twice, in line 1 and in line 2"),
         ("log: {}\n---\nlog: {}", ":3: holds a second document (one is read)"),
         ("master: []", ":1: master: must not be empty (http://host:5050, or a list)"),
-        ("store: redis", ':1: store: "redis" is no store (sqlite:PATH, memory:)'),
-        ("store: 'sqlite:'", ':1: store: "sqlite" is no store (sqlite:PATH, memory:)'),
+        (
+            "store: redis",
+            ':1: store: "redis" is no store (sqlite:PATH, memory:, etcd://a:2379,b:2379)',
+        ),
+        (
+            "store: 'sqlite:'",
+            ':1: store: "sqlite" is no store (sqlite:PATH, memory:, etcd://a:2379,b:2379)',
+        ),
         (
             "listen: ':80'",
             ':1: listen: ":80" is no address (host:port: 127.0.0.1:8080, [::1]:8080)',
@@ -314,3 +320,39 @@ def test_any_file_gives_settings_or_problems(
     path = tmp_path_factory.getbasetemp() / "any.yaml"
     path.write_text(text, encoding="utf-8", errors="replace")
     assert settings_or_problems(path, {})
+
+
+def test_several_daemons_share_an_etcd(token_file: Path) -> None:
+    settings = load_settings(
+        None,
+        {
+            "OFFERD_STORE": "etcd://a:2379,[::1]:2380",
+            "OFFERD_ETCD__USER": "offerd",
+            "OFFERD_ETCD__PASSWORD_FILE": str(token_file),
+            "OFFERD_ETCD__TLS__CA_FILE": "/etc/ca.pem",
+            "OFFERD_ELECTION__TTL": "5s",
+        },
+    )
+    assert settings.store == "etcd://a:2379,[::1]:2380"
+    assert settings.etcd.prefix == "offerd"
+    assert settings.etcd.password_file is not None
+    assert settings.etcd.password_file.reveal() == TOKEN
+    assert settings.etcd.tls is not None
+    assert settings.etcd.tls.ca_file == Path("/etc/ca.pem")
+    assert settings.election.ttl_s == 5.0
+
+
+def test_half_an_identity_for_etcd_is_refused(token_file: Path) -> None:
+    assert problems(OFFERD_ETCD__USER="offerd") == [
+        "settings: etcd: user and password_file are given together"
+    ]
+    tls = {"OFFERD_ETCD__TLS__CA_FILE": "/a", "OFFERD_ETCD__TLS__KEY_FILE": "/b"}
+    (problem,) = problems(None, **tls)
+    assert "etcd.tls: cert_file and key_file are given together" in problem
+
+
+@pytest.mark.parametrize("ttl", ["1s", "2m", "1999ms"])
+def test_a_ttl_that_no_election_can_have_is_refused(ttl: str) -> None:
+    assert problems(OFFERD_ELECTION__TTL=ttl) == [
+        "OFFERD_ELECTION__TTL: election.ttl: is not between 2s and 60s"
+    ]

@@ -11,6 +11,7 @@ It must not touch records; the store compares the term in each of its transactio
 
 import asyncio
 import contextlib
+import math
 import random
 from dataclasses import dataclass
 from typing import Final, Never
@@ -63,13 +64,14 @@ class EtcdElection:
     """See `runtime.protocols.Election`. The client stays its maker's."""
 
     def __init__(
-        self, client: Client, prefix: str, info: LeaderInfo, *, ttl_s: int = TTL_S
+        self, client: Client, prefix: str, info: LeaderInfo, *, ttl_s: float = TTL_S
     ) -> None:
-        """`prefix` is that of the store. `ttl_s` is a wish: etcd may grant more."""
+        """`prefix` is that of the store. `ttl_s` is a wish: etcd grants whole seconds, and may
+        grant more."""
         self._client = client
         self._key: Final = f"{prefix}leader".encode()
         self._value: Final = msgspec.json.encode(info)
-        self._ttl_s = ttl_s
+        self._ttl_s = math.ceil(ttl_s)
         self._office: _Candidacy | None = None
         self._lost = False
         self._term = 0

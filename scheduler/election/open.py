@@ -14,7 +14,7 @@ def open_election(
     client: Client | None = None,
     prefix: str = "",
     info: LeaderInfo | None = None,
-    ttl_s: int = TTL_S,
+    ttl_s: float = TTL_S,
 ) -> SingleElection | SoleElection | EtcdElection:
     """For `sqlite:PATH` the lock `PATH.lock`, for `memory:` none, for `etcd://…` a key below the
     store's prefix, which needs a client and who we are. Raises `SettingsError`."""
