@@ -20,9 +20,9 @@ from scheduler.etcd3.methods import LEASE_KEEP_ALIVE
 from scheduler.etcd3.proto import etcd_pb2 as pb
 from scheduler.etcd3.values import Lease, LeaseEnd
 
-# Shares of the granted time. With 3 s, the least that lasts through an election of etcd's own leader
-# (1 to 2 s, in which no keepalive is answered), what is left when that begins is 2.5 s; and after a
-# keepalive without an answer there is room for one at each of two other members.
+# Shares of the granted time. With 3 s, the least that lasts through an election of etcd's own
+# leader (1 to 2 s, in which no keepalive is answered), what is left when that begins is 2.5 s; and
+# after a keepalive without an answer there is room for one at each of two other members.
 INTERVAL_SHARE: Final = 1 / 6
 ANSWER_SHARE: Final = 1 / 5
 PAUSE_S: Final = 0.05
