@@ -38,8 +38,8 @@ def _by_id(client: Client, text: str) -> Fields | None:
 def _by_address(client: Client, job: str, index: int) -> Fields:
     attempts = [
         task
-        for task in client.pages("jobs", job, "tasks", ended=True)
-        if task["instance"] == index and task["id"]
+        for task in client.pages("jobs", job, "tasks", instance=index, ended=True)
+        if task["id"]
     ]
     if not attempts:
         raise RequestFailed(
@@ -54,9 +54,7 @@ def _latest(attempts: Iterable[Fields]) -> Fields:
 
 
 def _by_prefix(client: Client, prefix: str) -> Fields:
-    matches = (task for task in client.pages("tasks", ended=True) if task["id"].startswith(prefix))
-    # A finished instance is shown as its last attempt, and that attempt among the ended ones.
-    found = list({task["id"]: task for task in matches}.values())
+    found = [task for task in client.pages("tasks", ended=True) if task["id"].startswith(prefix)]
     if len(found) == 1:
         return found[0]
     if not found:

@@ -1,22 +1,26 @@
 """Requests to a daemon's REST interface, with the standard library and a deadline each.
 
-It prints nothing. What goes wrong is a `RequestFailed` whose text says what to do. Neighbours:
-`options` (makes the client from the command line), the command modules (use it).
+It prints nothing. What goes wrong is a `RequestFailed` whose text says what to do. Where several
+daemons are named the next one is asked if one cannot be; a change that may have reached one is
+never sent to another. Neighbours: `options` (makes the client from the command line), the command
+modules (use it).
 """
 
+import contextlib
 import http.client
 import json
 import ssl
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple
 
 import click
 
 REQUEST_S: Final = 35.0
 """The daemon answers a change within 30 s, or says that it could not."""
+CONNECT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 PIECE_BYTES: Final = 64 * 1024
 PAGE_LIMIT: Final = 1000
@@ -50,13 +54,27 @@ class Reply:
         return value
 
 
-@dataclass(frozen=True, slots=True)
+class Unreached(RequestFailed):
+    """No connection came about: nothing was sent, so another server may be asked."""
+
+
+@dataclass(slots=True)
 class Client:
-    """`server` is `http://host:port` or `https://…`, with or without a path in front of `/v1`."""
+    """`server` is `http://host:port` or `https://…`, with or without a path in front of `/v1`; or
+    several of these with commas, tried in this order, beginning with the one that answered last.
+
+    Reads of a `newest` client are the leader's, also where another instance is asked.
+    """
 
     server: str
     token: str | None = field(repr=False, default=None)
     request_s: float = REQUEST_S
+    newest: bool = False
+    _turn: int = field(init=False, repr=False, default=0)
+
+    def of_the_leader(self) -> "Client":
+        """The same, for reads that must see what was changed just now."""
+        return replace(self, newest=True)
 
     def get(self, *path: str, **query: str | int | bool | None) -> Fields:
         return _document(self.request("GET", path, query=query))
@@ -84,65 +102,117 @@ class Client:
         body: object = None,
     ) -> Reply:
         """One request. Raises RequestFailed for anything but a success."""
+        target, data = target_of(path, query or {}), None
         headers = {"Accept": "application/json"}
-        data = None
         if body is not None:
             data = json.dumps(body).encode()
             headers["Content-Type"] = "application/json"
+        if self.newest:
+            headers["Cache-Control"] = "no-cache"
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
-        connection, prefix = self._connection()
-        target = prefix + target_of(path, query or {})
-        try:
-            connection.request(method, target, body=data, headers=headers)
-            response = connection.getresponse()
-            content = content_of(response, time.monotonic() + self.request_s)
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            raise self._silent(error) from error
-        finally:
-            connection.close()
-        if 200 <= response.status < 300:
-            return Reply(content, response.headers)
-        raise failure(response.status, content, self.server)
+        failures: list[RequestFailed] = []
+        servers = [server_of(text) for text in self.server.split(",")]
+        for _ in servers:
+            server = servers[self._turn % len(servers)]
+            try:
+                return _exchange(server, self.request_s, method, target, data, headers)
+            except RequestFailed as error:
+                elsewhere = isinstance(error, Unreached) or (method == "GET" and error.may_pass)
+                if not elsewhere:
+                    raise
+                failures.append(error)
+                self._turn += 1
+        raise _none_of_them(failures)
 
-    def _connection(self) -> tuple[http.client.HTTPConnection, str]:
-        try:
-            url = urllib.parse.urlsplit(self.server)
-            host, port = url.hostname, url.port
-        except ValueError as error:
-            raise click.UsageError(f"--server {self.server}: {error}") from error
-        if url.scheme not in ("http", "https") or not host:
-            raise click.UsageError(
-                f"--server must be http://HOST:PORT or https://HOST:PORT, not {self.server}"
-            )
-        if url.scheme == "http":
-            plain = http.client.HTTPConnection(host, port, timeout=self.request_s)
-            return plain, url.path.rstrip("/")
-        secure = http.client.HTTPSConnection(
-            host, port, timeout=self.request_s, context=ssl.create_default_context()
+
+class Server(NamedTuple):
+    """One daemon's address; `prefix` is the path in front of `/v1`."""
+
+    text: str
+    secure: bool
+    host: str
+    port: int | None
+    prefix: str
+
+    def connection(self) -> http.client.HTTPConnection:
+        if not self.secure:
+            return http.client.HTTPConnection(self.host, self.port, timeout=CONNECT_S)
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(self.host, self.port, timeout=CONNECT_S, context=context)
+
+
+def server_of(text: str) -> Server:
+    """The address that a user gave. Raises UsageError."""
+    text = text.strip().rstrip("/")
+    try:
+        url = urllib.parse.urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError as error:
+        raise click.UsageError(f"--server {text}: {error}") from error
+    if url.scheme not in ("http", "https") or not host:
+        raise click.UsageError(
+            f"--server must be http://HOST:PORT or https://HOST:PORT, not {text or 'nothing'}"
         )
-        return secure, url.path.rstrip("/")
+    return Server(text, url.scheme == "https", host, port, url.path)
 
-    def _silent(self, error: Exception) -> RequestFailed:
-        match error:
-            case ConnectionRefusedError():
-                return RequestFailed(
-                    f"nothing listens at {self.server}; start a daemon (offerd run, offerd dev), "
-                    "or name another one with --server or OFFERD_SERVER"
-                )
-            case TimeoutError():
-                return RequestFailed(
-                    f"{self.server} did not answer within {self.request_s:g} s; the request may "
-                    "still take effect: see `offerd status`"
-                )
-            case ssl.SSLCertVerificationError():
-                return RequestFailed(
-                    f"the certificate of {self.server} is not trusted ({error.verify_message}); "
-                    "name its CA in SSL_CERT_FILE"
-                )
-            case _:
-                why = str(error) or type(error).__name__
-                return RequestFailed(f"{self.server} cannot be asked: {why}")
+
+def _exchange(
+    server: Server,
+    request_s: float,
+    method: str,
+    target: str,
+    data: bytes | None,
+    headers: Mapping[str, str],
+) -> Reply:
+    with contextlib.closing(server.connection()) as connection:
+        try:
+            connection.connect()
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            raise _unreached(server.text, error) from error
+        connection.sock.settimeout(request_s)
+        try:
+            connection.request(method, server.prefix + target, body=data, headers=dict(headers))
+            response = connection.getresponse()
+            content = content_of(response, time.monotonic() + request_s)
+        except TimeoutError as error:
+            raise RequestFailed(
+                f"{server.text} did not answer within {request_s:g} s; the request may still take "
+                "effect: see `offerd status`"
+            ) from error
+        except (OSError, http.client.HTTPException, UnicodeError) as error:
+            why = str(error) or type(error).__name__
+            raise RequestFailed(f"{server.text} cannot be asked: {why}") from error
+    if 200 <= response.status < 300:
+        return Reply(content, response.headers)
+    raise failure(response.status, content, server.text)
+
+
+def _unreached(server: str, error: Exception) -> Unreached:
+    match error:
+        case ConnectionRefusedError():
+            return Unreached(
+                f"nothing listens at {server}; start a daemon (offerd run, offerd dev), or name "
+                "another one with --server or OFFERD_SERVER"
+            )
+        case TimeoutError():
+            return Unreached(f"{server} took no connection within {CONNECT_S:g} s")
+        case ssl.SSLCertVerificationError():
+            return Unreached(
+                f"the certificate of {server} is not trusted ({error.verify_message}); name its CA "
+                "in SSL_CERT_FILE"
+            )
+        case _:
+            why = str(error) or type(error).__name__
+            return Unreached(f"{server} cannot be asked: {why}")
+
+
+def _none_of_them(failures: Sequence[RequestFailed]) -> RequestFailed:
+    if len(failures) == 1:
+        return failures[0]
+    lines = [f"  {failure.message}" for failure in failures]
+    status = max(failure.status for failure in failures)
+    return RequestFailed("\n".join(["no server could answer:", *lines]), status)
 
 
 def content_of(response: http.client.HTTPResponse, deadline: float) -> bytes:

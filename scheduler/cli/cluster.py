@@ -65,6 +65,8 @@ def status(client: Client, form: str) -> None:
         ("instance", plain(data["instance"])),
         ("leading", plain(data["leading"])),
         ("leader", plain(data["leader"])),
+        ("leader's URL", plain(data["leader_url"])),
+        ("age", EMPTY if data["age_s"] is None else f"{data['age_s']:g} s"),
         ("framework", plain(data["framework_id"])),
         ("master", master),
         ("connected", connection),

@@ -61,8 +61,8 @@ def _print_version(context: click.Context, _option: click.Parameter, wanted: boo
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--server",
-    metavar="URL",
-    help=f"The daemon to ask; else OFFERD_SERVER, else {SERVER_DEFAULT}.",
+    metavar="URL,…",
+    help=f"The daemon to ask, or several; else OFFERD_SERVER, else {SERVER_DEFAULT}.",
 )
 @click.option(
     "--token-file",

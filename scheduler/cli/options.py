@@ -25,7 +25,7 @@ def server_options(command: Command) -> Command:
     """Adds --server and --token-file and passes `client` to the command."""
 
     @click.option(
-        "--server", metavar="URL", envvar="OFFERD_SERVER", help=f"Default: {SERVER_DEFAULT}"
+        "--server", metavar="URL,…", envvar="OFFERD_SERVER", help=f"Default: {SERVER_DEFAULT}"
     )
     @click.option(
         "--token-file",
@@ -47,7 +47,7 @@ def server_options(command: Command) -> Command:
         url = outer.get("server") or server or SERVER_DEFAULT
         if context.get_parameter_source("server") is click.core.ParameterSource.COMMANDLINE:
             url = server or SERVER_DEFAULT
-        options["client"] = Client(url.rstrip("/"), token_of(token_file))
+        options["client"] = Client(url, token_of(token_file))
         return command(*args, **options)
 
     return wrapped

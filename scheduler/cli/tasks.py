@@ -80,7 +80,7 @@ def task(task: str, client: Client, form: str) -> None:
 @server_options
 def kill(task: str, grace: str | None, client: Client) -> None:
     """End one TASK; a service's instance starts anew."""
-    task_id = find_task(client, task)["id"]
+    task_id = find_task(client.of_the_leader(), task)["id"]
     answer = client.post("tasks", task_id, "kill", body={"grace": grace} if grace else {})
     detail = f" ({clean(answer['detail'])})" if answer["detail"] else ""
     click.echo(f"{task_id}: {answer['result']}{detail}")

@@ -36,8 +36,7 @@ def progress_of(job: Fields) -> Progress:
     if job["state"] in ("stopped", "deleting"):
         return Progress(f"it is {job['state']}", failed=True)
     update = clean(job["update"])
-    # The engine's word for an update that will not go on by itself.
-    if "halted" in update:
+    if job["halted"]:
         return Progress(f"its update does not go on: {update}", failed=True)
     batch = job["kind"] == "batch"
     text = f"{finished} of {instances} finished" if batch else f"{running} of {instances} running"
@@ -72,6 +71,7 @@ class Absence:
 
 def wait_until_there(client: Client, jobs: Sequence[str], timeout_s: float) -> None:
     """Returns when all jobs are as declared. Raises RequestFailed with the reasons otherwise."""
+    client = client.of_the_leader()
     deadline = time.monotonic() + timeout_s
     absence = Absence()
     waiting = {job: Progress("not asked yet") for job in jobs}
@@ -126,6 +126,7 @@ def reasons(client: Client, job: str) -> list[str]:
 
 def wait_until_deleted(client: Client, job: str, timeout_s: float) -> None:
     """Returns when the job is gone. Raises RequestFailed at the deadline."""
+    client = client.of_the_leader()
     deadline = time.monotonic() + timeout_s
     absence = Absence()
     while True:

@@ -14,8 +14,11 @@ from tests.cli.conftest import HOST
 DEADLINE_S = 10.0
 
 
+NOBODY_THERE = f"http://{HOST}:1"
+
+
 class CannedServer:
-    """Answers every connection with the same bytes, some of them late."""
+    """Answers one connection with given bytes, some of them late."""
 
     def __init__(self, now: bytes, late: bytes = b"", every_s: float = 0.0) -> None:
         self._now, self._late, self._every_s = now, late, every_s
@@ -23,12 +26,13 @@ class CannedServer:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()
+        self.asked = b""
         self.url = f"http://{HOST}:{self._listening.getsockname()[1]}"
 
     def _serve(self) -> None:
         connection, _ = self._listening.accept()
         with connection:
-            connection.recv(65_536)
+            self.asked = connection.recv(65_536)
             connection.sendall(self._now)
             for byte in self._late:
                 if self._ended.wait(self._every_s):
@@ -37,6 +41,9 @@ class CannedServer:
 
     def close(self) -> None:
         self._ended.set()
+        if self._thread.is_alive() and not self.asked:
+            # It was never asked: `accept` must return.
+            socket.create_connection(self._listening.getsockname(), DEADLINE_S).close()
         self._thread.join(DEADLINE_S)
         self._listening.close()
         assert not self._thread.is_alive()
@@ -96,10 +103,85 @@ def test_a_host_that_no_name_can_be_is_told() -> None:
         Client(f"http://{'x' * 70}").get("status")
 
 
-@pytest.mark.parametrize("server", ["", "localhost:8080", "ftp://x", "http://", "http://x:99999"])
+@pytest.mark.parametrize(
+    "server",
+    ["", "localhost:8080", "ftp://x", "http://", "http://x:99999", f"{NOBODY_THERE},", ",", "x,y"],
+)
 def test_a_server_that_is_no_url_is_bad_usage(server: str) -> None:
     with pytest.raises(click.UsageError):
         Client(server).get("status")
+
+
+OK = answer(b'{"instance": "b"}')
+UNAVAILABLE = answer(b'{"title": "x", "detail": "no leader"}', "503 Service Unavailable")
+
+
+def both(servers: list[CannedServer], *urls: str) -> Client:
+    return Client(",".join([*urls, *(server.url for server in servers)]), request_s=0.5)
+
+
+def test_the_next_server_is_asked_when_one_cannot_be(servers: list[CannedServer]) -> None:
+    servers.append(CannedServer(OK))
+    client = both(servers, NOBODY_THERE, f" {NOBODY_THERE}/ ")
+    assert client.post("jobs", body={"job": "web"}) == {"instance": "b"}
+    assert servers[0].asked.startswith(b"POST /v1/jobs ")
+
+
+@pytest.mark.parametrize("first", [UNAVAILABLE, b"", answer(b"", length=9)])
+def test_a_read_that_one_server_cannot_answer_is_asked_of_the_next(
+    servers: list[CannedServer], first: bytes
+) -> None:
+    servers += [CannedServer(first), CannedServer(OK)]
+    assert both(servers).get("status") == {"instance": "b"}
+
+
+@pytest.mark.parametrize("first", [UNAVAILABLE, b"", answer(b"", length=9)])
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_a_change_that_one_server_may_have_made_is_sent_to_no_other(
+    servers: list[CannedServer], method: str, first: bytes
+) -> None:
+    servers += [CannedServer(first), CannedServer(OK)]
+    with pytest.raises(RequestFailed):
+        both(servers).request(method, ("jobs", "web"))
+    assert servers[0].asked
+    assert not servers[1].asked
+
+
+def test_a_refusal_is_not_asked_of_another_server(servers: list[CannedServer]) -> None:
+    refused = answer(b'{"title": "x", "detail": "there is no job"}', "404 Not Found")
+    servers += [CannedServer(refused), CannedServer(OK)]
+    with pytest.raises(RequestFailed, match="there is no job"):
+        both(servers).get("jobs", "web")
+    assert not servers[1].asked
+
+
+def test_the_server_that_answered_is_asked_first_the_next_time(
+    servers: list[CannedServer],
+) -> None:
+    servers += [CannedServer(UNAVAILABLE), CannedServer(OK)]
+    client = both(servers)
+    client.get("status")
+    servers[1].close()
+    servers[1] = CannedServer(OK)
+    client.server = f"{servers[0].url},{servers[1].url}"
+    assert client.post("jobs") == {"instance": "b"}
+
+
+def test_when_no_server_can_answer_all_their_reasons_are_told(
+    servers: list[CannedServer],
+) -> None:
+    servers.append(CannedServer(UNAVAILABLE))
+    with pytest.raises(RequestFailed) as failed:
+        both(servers, NOBODY_THERE).get("status")
+    assert "no leader" in failed.value.message
+    assert f"nothing listens at {NOBODY_THERE}" in failed.value.message
+    assert (failed.value.status, failed.value.may_pass) == (503, True)
+
+
+def test_reads_of_what_was_changed_just_now_are_the_leaders(servers: list[CannedServer]) -> None:
+    servers.append(CannedServer(OK))
+    both(servers).of_the_leader().get("jobs", "web")
+    assert b"Cache-Control: no-cache\r\n" in servers[0].asked
 
 
 def test_every_problem_of_a_job_is_shown(servers: list[CannedServer]) -> None:

@@ -129,8 +129,10 @@ def test_an_update_that_halts_is_a_failure(run: Offerd, front: FakeFront, web_fi
     run("apply", web_file)
     [job] = front.jobs_by_id.values()
     job.update = "2 of 3 instances run an older version; halted, instance 0 failed: exit 3"
+    job.halted = True
     result = run("apply", web_file, "--wait", "--timeout", "20s")
     assert result.exit_code == 1
+    assert "does not go on" in result.stderr
     assert "instance 0 failed: exit 3" in result.stderr
 
 

@@ -11,6 +11,7 @@ import yaml
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import Ticket
 from scheduler.core.model.ids import JobId
+from scheduler.runtime.protocols import LeaderInfo
 from tests.api.fake_front import FakeFront
 from tests.api.test_cluster_routes import NODE
 from tests.cli.conftest import DaemonThread, Offerd, invoke
@@ -108,8 +109,14 @@ def test_status_is_shown(run: Offerd, front: FakeFront) -> None:
     assert "offerd-1" in shown
     assert "f0e1d2c3-0000" in shown
     assert json.loads(run("status", "-o", "json").stdout)["connected"] is True
-    front.leading = False
-    assert "no" in run("status").stdout
+    front.follow(LeaderInfo("offerd-2", "http://offerd-2:8080", 2), age_s=0.5)
+    lines = [line.split() for line in run("status").stdout.splitlines()]
+    assert ["leading:", "no"] in lines
+    assert ["leader:", "offerd-2"] in lines
+    assert ["leader's", "URL:", "http://offerd-2:8080"] in lines
+    assert ["age:", "0.5", "s"] in lines
+    front.follow(None, age_s=None)
+    assert ["age:", "-"] in [line.split() for line in run("status").stdout.splitlines()]
 
 
 def test_a_daemon_that_has_nothing_to_show_is_a_failure(run: Offerd, front: FakeFront) -> None:
@@ -166,3 +173,9 @@ def test_the_option_goes_over_the_variable(daemon: DaemonThread) -> None:
         invoke(["--server", "http://127.77.6.1:1", "jobs", "--server", daemon.url], {}).exit_code
         == 0
     )
+
+
+def test_several_servers_are_tried_in_turn(daemon: DaemonThread, web_file: str) -> None:
+    several = {"OFFERD_SERVER": f"http://127.77.6.1:1,{daemon.url}"}
+    assert invoke(["apply", web_file, "--wait"], several).exit_code == 0
+    assert "3/3" in invoke(["jobs"], several).stdout
