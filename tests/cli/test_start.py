@@ -14,7 +14,7 @@ from scheduler.cli.main import COMMANDS, main
 from tests.cli.conftest import invoke
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("aiohttp", "pydantic", "yaml", "numpy", "msgspec", "structlog", "rich", "uvloop")
+HEAVY = ("aiohttp", "pydantic", "yaml", "numpy", "msgspec", "structlog", "uvloop")
 
 
 def imported_by(*arguments: str, **env: str) -> set[str]:
