@@ -29,7 +29,7 @@ def open_election(
         case "etcd" if client is not None and prefix and info is not None:
             return EtcdElection(client, prefix, info, ttl_s=ttl_s)
         case "etcd":
-            raise SettingsError("store: an election in etcd needs a client, a prefix and a name")
+            raise SettingsError("store: etcd has no election without a client, a prefix and a name")
         case _:
             raise SettingsError(
                 f"store: {kind!r} has no election (sqlite:PATH, memory: or etcd://host:port)"
