@@ -180,7 +180,12 @@ async def test_sqlite_is_led_by_the_lock_beside_its_file(tmp_path: Path) -> None
     await election.resign()
 
 
-@pytest.mark.parametrize("url", ["sqlite:", "etcd://host:2379", ""])
+@pytest.mark.parametrize("url", ["sqlite:", ""])
 def test_what_names_no_store_has_no_election(url: str) -> None:
     with pytest.raises(SettingsError, match="has no election"):
         open_election(url)
+
+
+def test_an_election_in_etcd_needs_a_client() -> None:
+    with pytest.raises(SettingsError, match="needs a client"):
+        open_election("etcd://host:2379")
