@@ -1,6 +1,7 @@
 """Calls that are cut off or stalled on their way: nothing runs twice, nothing is lost."""
 
 import itertools
+import os
 import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +18,12 @@ from tests.support.proxy import CallProxy, Cut, Hold, Pass, SentCall, Stall, Swa
 from tests.support.term_thread import TermThread
 from tests.support.waiting import stays, wait_until
 
-STRIDE: Final = 23
+STRIDE: Final = int(os.environ.get("OFFERD_CUT_STRIDE", "23"))
+"""1 hurts ACCEPT at each of its bytes, which takes minutes."""
 AROUND_THE_ENDS: Final = 3
 POINTS_MIN: Final = 25
+TOGETHER: Final = 12
+"""Jobs that run at once in a term: the cluster is small."""
 TERMS: Final = 8
 """So many at once: of the second that each cut takes, most is waiting."""
 CHANCE: Final = 0.2
@@ -86,26 +90,40 @@ def hurt_accepts(scene: Scene, store: Path, verdict: type[Cut] | type[Stall], sh
         framework_id = term.framework_id()
         length = _length_of_an_accept(scene, term, proxy, framework_id)
         points = cut_points(length)[share::TERMS]
-        for point in points:
-            hurt = Hurt(f"cut-{point % 10_000:04}", verdict, point)
-            proxy.held.clear()
-            proxy.on_call = hurt.on_call
-            term.api.apply(service(hurt.job))
-            assert proxy.held.wait(10.0), f"no ACCEPT of {hurt.job} came"
-            (running,) = scene.wait_for_running(framework_id, hurt.job, 1)
-            # What arrived whole may have been taken; what did not cannot have been.
-            assert hurt.whole or attempt_of(running) == 2, hurt
-        count = len(points) + 1
-
-        def all_run_once() -> bool:
-            now = scene.framework(framework_id)
-            now.assert_none_twice()
-            return len(now.live()) == len(now.running()) == count
-
-        stays(all_run_once, "one task for each job", 1.0)
-        wait_until(lambda: term.api.status()["tasks"] == {"running": count}, "our view to agree")
-        assert term.api.status()["unknown_tasks"] == 0
+        for start in range(0, len(points), TOGETHER):
+            jobs = []
+            for point in points[start : start + TOGETHER]:
+                hurt = Hurt(f"cut-{point % 10_000:04}", verdict, point)
+                jobs.append(hurt.job)
+                proxy.held.clear()
+                proxy.on_call = hurt.on_call
+                term.api.apply(service(hurt.job))
+                assert proxy.held.wait(10.0), f"no ACCEPT of {hurt.job} came"
+                (running,) = scene.wait_for_running(framework_id, hurt.job, 1)
+                # What arrived whole may have been taken; what did not cannot have been.
+                assert hurt.whole or attempt_of(running) == 2, hurt
+            all_run_once(scene, term, framework_id, count=len(jobs) + 1)
+            for job in jobs:
+                term.api.delete(f"/v1/jobs/{job}")
+            wait_until(lambda: term.api.status()["jobs"] == 1, "the jobs to make room for the next")
         return len(points)
+
+
+def all_run_once(scene: Scene, term: TermThread, framework_id: str, count: int) -> None:
+    """`count` jobs have one task each, and it stays so."""
+
+    def seen() -> bool:
+        now = scene.framework(framework_id)
+        now.assert_none_twice()
+        return len(now.live()) == len(now.running()) == count
+
+    stays(seen, "one task for each job", 1.0)
+
+    def agreed() -> bool:
+        status = term.api.status()
+        return bool(status["tasks"] == {"running": count} and status["unknown_tasks"] == 0)
+
+    wait_until(agreed, "our view to agree")
 
 
 def instance_of_id(task_id: str) -> int:
