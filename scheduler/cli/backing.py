@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import NamedTuple
 
-from scheduler.core.leader import LeaderInfo as Candidate
+from scheduler.core.candidate import Candidate
 from scheduler.core.records import Write
 from scheduler.election.open import open_election
 from scheduler.etcd3.client import Client

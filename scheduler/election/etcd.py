@@ -19,7 +19,7 @@ from typing import Final, Never
 import msgspec
 import structlog
 
-from scheduler.core.leader import LeaderInfo
+from scheduler.core.candidate import Candidate
 from scheduler.errors import (
     Compacted,
     ElectionError,
@@ -64,7 +64,7 @@ class EtcdElection:
     """See `runtime.protocols.Election`. The client stays its maker's."""
 
     def __init__(
-        self, client: Client, prefix: str, info: LeaderInfo, *, ttl_s: float = TTL_S
+        self, client: Client, prefix: str, info: Candidate, *, ttl_s: float = TTL_S
     ) -> None:
         """`prefix` is that of the store. `ttl_s` is a wish: etcd grants whole seconds, and may
         grant more."""

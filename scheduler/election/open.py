@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from scheduler.core.leader import LeaderInfo
+from scheduler.core.candidate import Candidate
 from scheduler.election.etcd import TTL_S, EtcdElection
 from scheduler.election.single import SingleElection, SoleElection
 from scheduler.errors import SettingsError
@@ -13,7 +13,7 @@ def open_election(
     store_url: str,
     client: Client | None = None,
     prefix: str = "",
-    info: LeaderInfo | None = None,
+    info: Candidate | None = None,
     ttl_s: float = TTL_S,
 ) -> SingleElection | SoleElection | EtcdElection:
     """For `sqlite:PATH` the lock `PATH.lock`, for `memory:` none, for `etcd://…` a key below the

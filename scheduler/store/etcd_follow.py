@@ -12,7 +12,7 @@ from typing import Never
 import msgspec
 import structlog
 
-from scheduler.core.leader import LeaderInfo
+from scheduler.core.candidate import Candidate
 from scheduler.core.records import Put, Remove, Write
 from scheduler.errors import Compacted, EtcdUnavailable, StoreUnreadable
 from scheduler.etcd3.client import Client
@@ -26,10 +26,10 @@ PAGE_RECORDS = 10_000
 RETRY_S = 0.5
 
 OnWrites = Callable[[Sequence[Write]], None]
-OnLeader = Callable[[LeaderInfo | None, int], None]
+OnLeader = Callable[[Candidate | None, int], None]
 OnAlive = Callable[[int], None]
 
-_leader = msgspec.json.Decoder(LeaderInfo)
+_leader = msgspec.json.Decoder(Candidate)
 
 
 async def follow(
@@ -154,7 +154,7 @@ class _Follower:
             self._on_leader(_read_leader(leader), term)
 
 
-def _read_leader(leader: KeyValue) -> LeaderInfo:
+def _read_leader(leader: KeyValue) -> Candidate:
     try:
         return _leader.decode(leader.value)
     except msgspec.MsgspecError as error:

@@ -12,7 +12,7 @@ import sys
 
 import structlog
 
-from scheduler.core.leader import LeaderInfo
+from scheduler.core.candidate import Candidate
 from scheduler.core.records import Put
 from scheduler.election.etcd import EtcdElection
 from scheduler.errors import TermEnded
@@ -43,7 +43,7 @@ async def write_one(store: EtcdStore, run: asyncio.Task[None], number: int) -> s
 
 async def main(endpoint: str, prefix: str, ttl_s: int) -> None:
     async with Client([endpoint]) as client:
-        election = EtcdElection(client, prefix, LeaderInfo("process"), ttl_s=ttl_s)
+        election = EtcdElection(client, prefix, Candidate("process"), ttl_s=ttl_s)
         store = EtcdStore(client, prefix)
         store.begin(await election.campaign())
         await store.open()

@@ -13,7 +13,7 @@ from typing import TypeVar
 import pytest
 import pytest_asyncio
 
-from scheduler.core.leader import LeaderInfo
+from scheduler.core.candidate import Candidate
 from scheduler.election.etcd import EtcdElection
 from scheduler.errors import ElectionError
 from scheduler.etcd3.client import Client
@@ -40,7 +40,7 @@ def prefix(request: pytest.FixtureRequest) -> str:
 
 
 def candidate(client: Client, prefix: str, name: str = "a") -> EtcdElection:
-    return EtcdElection(client, prefix, LeaderInfo(name, f"http://{name}:8080"), ttl_s=TTL_S)
+    return EtcdElection(client, prefix, Candidate(name, f"http://{name}:8080"), ttl_s=TTL_S)
 
 
 async def soon(what: Awaitable[T], within_s: float = DEADLINE_S) -> T:
@@ -118,7 +118,7 @@ async def test_the_office_is_kept_while_nothing_is_wrong(client: Client, prefix:
 
 async def test_the_office_is_kept_while_the_loop_is_busy(client: Client, prefix: str) -> None:
     """Each turn of the loop takes three times as long as a step of the daemon."""
-    election = EtcdElection(client, prefix, LeaderInfo("a"))
+    election = EtcdElection(client, prefix, Candidate("a"))
     async with in_office(election):
         end = boot_time_s() + 6.0
         while boot_time_s() < end:
@@ -215,7 +215,7 @@ async def test_members_that_die_or_hang_one_at_a_time_cost_nobody_the_office(
         async with Client(cluster.endpoints) as client:
             # etcd needs 1 to 2 s for an election of its own, and again as long where the votes are
             # split; a lease that is shorter than that ends with some of its leaders.
-            election = EtcdElection(client, prefix, LeaderInfo("a"), ttl_s=8)
+            election = EtcdElection(client, prefix, Candidate("a"), ttl_s=8)
             async with in_office(election):
                 watching = asyncio.create_task(election.watch())
                 for member in cluster.members:

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from scheduler.core.leader import LeaderInfo
+from scheduler.core.candidate import Candidate
 from scheduler.core.records import Put, Record, RecordKey, Remove, Write, key_of
 from scheduler.election.etcd import EtcdElection
 from scheduler.errors import StoreUnreadable, TermEnded
@@ -39,7 +39,7 @@ class Follower:
 
     def __init__(self) -> None:
         self.records: dict[RecordKey, Record] = {}
-        self.leaders: list[tuple[LeaderInfo | None, int]] = []
+        self.leaders: list[tuple[Candidate | None, int]] = []
         self.batches = 0
         self.writes_since_leader = 0
         self.revision = 0
@@ -56,7 +56,7 @@ class Follower:
                 del self.records[write.key]
         self.changed.set()
 
-    def on_leader(self, info: LeaderInfo | None, revision: int) -> None:
+    def on_leader(self, info: Candidate | None, revision: int) -> None:
         self.leaders.append((info, revision))
         self.writes_since_leader = 0
         self.changed.set()
@@ -108,7 +108,7 @@ async def test_what_is_stored_is_given_before_who_leads(client: Client, prefix: 
         await run.until_done("done")
         async with following(client, prefix) as follower:
             await follower.until(lambda: bool(follower.leaders))
-            assert follower.leaders == [(LeaderInfo("a"), store.term)]
+            assert follower.leaders == [(Candidate("a"), store.term)]
             assert follower.records == {key_of(record): record for record in records}
 
 
@@ -148,7 +148,7 @@ async def test_who_sees_itself_begin_to_lead_has_seen_all_earlier_writes(
         following(client, prefix) as follower,
     ):
         await follower.until_led_by(old.term)
-        election = EtcdElection(client, prefix, LeaderInfo("b"))
+        election = EtcdElection(client, prefix, Candidate("b"))
         campaign = asyncio.create_task(election.campaign())
         for number in range(4_000):
             run.submit([Put(samples.instance(number))], str(number))
@@ -158,11 +158,11 @@ async def test_who_sees_itself_begin_to_lead_has_seen_all_earlier_writes(
         with pytest.raises(TermEnded):
             await run.until_done("3999")
         await follower.until_led_by(term)
-        assert follower.leaders[-1] == (LeaderInfo("b"), term)
+        assert follower.leaders[-1] == (Candidate("b"), term)
         assert [leader for leader, _ in follower.leaders] == [
-            LeaderInfo("a"),
+            Candidate("a"),
             None,
-            LeaderInfo("b"),
+            Candidate("b"),
         ]
         assert follower.writes_since_leader == 0
         told = [samples.instance(int(name)).key for name in run.said]
