@@ -187,5 +187,5 @@ def test_what_names_no_store_has_no_election(url: str) -> None:
 
 
 def test_an_election_in_etcd_needs_a_client() -> None:
-    with pytest.raises(SettingsError, match="needs a client"):
+    with pytest.raises(SettingsError, match="without a client"):
         open_election("etcd://host:2379")
