@@ -68,6 +68,7 @@ def proxy(scene: Scene) -> Iterator[CallProxy]:
         yield proxy
 
 
+@pytest.mark.timeout(60.0 + 900.0 / STRIDE, func_only=True)
 @pytest.mark.parametrize("verdict", [Cut, Stall], ids=["cut", "stalled"])
 def test_an_accept_hurt_at_any_byte_doubles_no_instance(
     scene: Scene, tmp_path: Path, verdict: type[Cut] | type[Stall]
