@@ -173,6 +173,8 @@ def test_calls_of_every_kind_hurt_by_chance_lose_and_double_nothing(
     name = scene.framework_name()
     with TermThread(tmp_path / "offerd.db", proxy.url, name, credential) as term:
         framework_id = term.framework_id()
+        # Until then the master forgets the id, under which nothing runs, with the first stream.
+        wait_until(lambda: has_its_time(scene, framework_id), "the real failover timeout to be set")
         havoc = Havoc(SEED, HURTS)
         proxy.on_call = havoc.on_call
         term.api.apply(service("web", 4))
@@ -196,6 +198,12 @@ def test_calls_of_every_kind_hurt_by_chance_lose_and_double_nothing(
         assert sorted(finished) == list(range(30))
         wait_until(lambda: term.api.job("web")["tasks"] == {"running": 3}, "our view to agree")
         assert term.api.status()["unknown_tasks"] == 0
+
+
+def has_its_time(scene: Scene, framework_id: str) -> bool:
+    """The framework outlives a lost stream."""
+    listed = scene.master.state()["frameworks"]
+    return any(one["id"] == framework_id and one["failover_timeout"] > 0 for one in listed)
 
 
 def test_a_task_whose_accept_was_never_answered_is_kept(scene: Scene, proxy: CallProxy) -> None:
