@@ -15,8 +15,9 @@ from scheduler.jobspec.bodies import Body, body_at, keys_of
 from scheduler.jobspec.problems import path_text
 from scheduler.jobspec.yaml_lines import read_documents
 from scheduler.mesos.address import ZooKeeperAddress
-from scheduler.settings import Address, Settings, load_settings
+from scheduler.settings import Settings, load_settings
 from scheduler.settings_sources import ENV_PASSED_OVER, variables
+from scheduler.settings_values import Address
 from tests.jobspec.documents import unhurried
 
 ROOT = Path(__file__).parents[1]

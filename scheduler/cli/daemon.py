@@ -33,7 +33,8 @@ from scheduler.runtime.daemon import Parts, lead_alone, live_among_others
 from scheduler.runtime.protocols import Election, Following, Store
 from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
-from scheduler.settings import SecretFile, Settings
+from scheduler.settings import Settings
+from scheduler.settings_values import SecretFile
 
 log = structlog.get_logger()
 
