@@ -1,10 +1,9 @@
 """The life of attempts: what statuses change, what is wanted to end, and what must be done next.
 
-Owns the kill retries and the watch over launches. It decides which instances wait in the queue, and
-never places them (placing.py) nor talks of offers.
+Owns the kill retries. It decides which instances wait in the queue, and never places them
+(placing.py) nor talks of offers. Neighbour: `launch_watch` (tasks that say nothing).
 """
 
-from collections import deque
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -12,12 +11,13 @@ import msgspec
 
 from scheduler.core.deadlines import Due
 from scheduler.core.desk import Desk
-from scheduler.core.effects import Acknowledge, Kill, NoticeKind, Reconcile
+from scheduler.core.effects import Acknowledge, Kill, NoticeKind
 from scheduler.core.events import StatusUpdated
 from scheduler.core.jobs.after_end import Again, Settled, after_end
 from scheduler.core.jobs.job import Job
 from scheduler.core.jobs.rollout import next_replacement
-from scheduler.core.model.ids import AgentId, InstanceKey, JobId, TaskId
+from scheduler.core.launch_watch import LaunchWatch
+from scheduler.core.model.ids import InstanceKey, JobId, TaskId
 from scheduler.core.model.instance import (
     AWAY,
     ENDED_KEPT_MAX,
@@ -34,14 +34,6 @@ from scheduler.core.state import Found
 from scheduler.core.transitions import after_status, declared
 
 
-class Launched(NamedTuple):
-    """An entry of the launch watch; `asked`: we asked the master about it once already."""
-
-    due: float
-    task_id: TaskId
-    asked: bool
-
-
 class KillSent(NamedTuple):
     """The last KILL of a task; only the deadline `again_at` of it counts."""
 
@@ -54,8 +46,7 @@ class Attempts:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._kills: dict[TaskId, KillSent] = {}
-        self._launches: deque[Launched] = deque()
-        self._launch_watch_set = False
+        self.launches = LaunchWatch(desk)
 
     # --- what the master says --------------------------------------------------------------------
 
@@ -101,7 +92,7 @@ class Attempts:
             if after.state in AWAY:
                 self._watch_away(job, after)
             elif after.state is AttemptState.LAUNCHING:
-                self.launched(after.task_id)
+                self.launches.add(after.task_id)
         else:
             self._ended(job, instance, after)
         self._notice(job, after)
@@ -310,49 +301,12 @@ class Attempts:
 
     # --- launches --------------------------------------------------------------------------------
 
-    def launched(self, task: TaskId) -> None:
-        desk = self._desk
-        self._launches.append(Launched(desk.now.mono + desk.policy.launch_timeout_s, task, False))
-        self._set_launch_watch()
-
-    def _set_launch_watch(self) -> None:
-        if self._launches and not self._launch_watch_set:
-            self._launch_watch_set = True
-            self._desk.deadlines.add(self._launches[0].due, Due.LAUNCH_OVERDUE)
-
     def check_launches(self) -> None:
-        """Launch messages can be lost between master and agent. First ask, then kill."""
-        desk = self._desk
-        self._launch_watch_set = False
-        while self._launches and self._launches[0].due <= desk.now.mono:
-            entry = self._launches.popleft()
-            found = desk.state.find(entry.task_id)
-            if found is None or found.attempt.state is not AttemptState.LAUNCHING:
-                continue
-            if not entry.asked or not desk.connected:
-                self._ask_about(entry.task_id, found.attempt.agent_id)
-            elif found.attempt.end is None:
+        """End those that stayed silent although the master was asked about them."""
+        for task in self.launches.overdue():
+            found = self._desk.state.find(task)
+            if found is not None:
                 self.want_end(found, EndReason.LAUNCH_TIMEOUT)
-        self._set_launch_watch()
-
-    def _ask_about(self, task: TaskId, agent: AgentId) -> None:
-        desk = self._desk
-        again = Launched(desk.now.mono + desk.policy.launch_grace_s, task, desk.connected)
-        position = len(self._launches)
-        while position and self._launches[position - 1].due > again.due:
-            position -= 1
-        self._launches.insert(position, again)
-        if desk.connected:
-            desk.step.call(Reconcile(desk.step.call_id(), ((task, agent),)))
-
-    def forget_started(self) -> None:
-        """Drop watched launches at the front that have been heard of, so that the watch stays as
-        short as what is really in flight."""
-        for _ in range(min(64, len(self._launches))):
-            found = self._desk.state.find(self._launches[0].task_id)
-            if found is not None and found.attempt.state is AttemptState.LAUNCHING:
-                return
-            self._launches.popleft()
 
     def never_sent(self, task: TaskId, detail: str) -> None:
         """The ACCEPT that held this task was not received: the task cannot exist."""
@@ -388,7 +342,7 @@ class Attempts:
         """Take up an instance as it was stored: its watches are in memory only."""
         for attempt in instance.live:
             if attempt.state is AttemptState.LAUNCHING:
-                self.launched(attempt.task_id)
+                self.launches.add(attempt.task_id)
             elif attempt.state in AWAY:
                 self._watch_away(job, attempt)
             if attempt.version < job.record.template_version:

@@ -136,7 +136,7 @@ class Engine:
             more |= desk.reconciliation.emit(step)
         held = self._placing.match(budget)
         self._offers.settle(keep=held or bool(desk.store_refusing))
-        self._attempts.forget_started()
+        self._attempts.launches.forget_started()
         for job_id in list(desk.touched):
             job = desk.state.jobs.get(job_id)
             if job is not None:
