@@ -36,6 +36,7 @@ from scheduler.settings_values import (
     Url,
     keep_or_mapping,
 )
+from scheduler.store.etcd_address import SCHEME
 
 _POLICY: Final = Policy(roles=())
 _OFFERS: Final = OfferPolicy()
@@ -62,7 +63,7 @@ class Api(Body):
     tls: ApiTls | None = Field(default=None, description="serve https")
 
 
-class MasterTls(Body):
+class ClientTls(Body):
     ca_file: File | None = Field(default=None, description="whom to trust, PEM; else the system")
     cert_file: File | None = Field(default=None, description="our client certificate, PEM")
     key_file: File | None = Field(default=None, description="its private key, PEM")
@@ -115,7 +116,9 @@ class Framework(Body):
 
 
 class Operator(Body):
-    principal: Principal | None = Field(default=None, description="who asks for the agents' list")
+    principal: Principal | None = Field(
+        default=None, description="who asks for the agents' list and reads sandboxes"
+    )
     secret_file: Secret | None = Field(default=None, description="holds the principal's secret")
 
 
@@ -164,14 +167,14 @@ class Log(Body):
 class Settings(Body):
     """All settings, validated and complete. Durations are seconds (`…_s`)."""
 
-    later: ClassVar[frozenset[str]] = frozenset({"jobs_dir", "peer_token_file"})
+    later: ClassVar[frozenset[str]] = frozenset({"jobs_dir"})
 
     master: Master = Field(
         default=("http://127.0.0.1:5050",),
         description="the master's URL, a list of URLs, or `zk://…`",
     )
-    master_tls: MasterTls = Field(
-        default_factory=MasterTls, description="for masters that speak https"
+    master_tls: ClientTls = Field(
+        default_factory=ClientTls, description="for masters and agents that speak https"
     )
     store: StoreUrl = Field(
         default="sqlite:/var/lib/offerd/offerd.db",
@@ -187,6 +190,12 @@ class Settings(Body):
     )
     advertise: Url | None = Field(
         default=None, description="the URL under which others reach the API"
+    )
+    peer_token_file: Secret | None = Field(
+        default=None, description="holds the token that daemons bring to each other"
+    )
+    peer_tls: ClientTls = Field(
+        default_factory=ClientTls, description="for daemons that serve each other https"
     )
     instance: Text = Field(
         default_factory=socket.gethostname, description="this daemon's name; its host's"
@@ -245,12 +254,22 @@ def _cross(settings: Settings) -> list[Finding]:
     for key, section in (("framework", settings.framework), ("operator", settings.operator)):
         if section.secret_file is not None and section.principal is None:
             found.append(Finding((key, "secret_file"), f"has no {key}.principal to go with"))
-    tls = settings.master_tls
-    if (tls.cert_file is None) != (tls.key_file is None):
-        found.append(Finding(("master_tls",), "cert_file and key_file are given together"))
+    for name, tls in (("master_tls", settings.master_tls), ("peer_tls", settings.peer_tls)):
+        if (tls.cert_file is None) != (tls.key_file is None):
+            found.append(Finding((name,), "cert_file and key_file are given together"))
+    if _peers_refuse(settings):
+        text = "is asked for by the other daemons, too: set peer_token_file, the same everywhere"
+        found.append(Finding(("api", "token_file"), text))
     etcd = settings.etcd
     if (etcd.user is None) != (etcd.password_file is None):
         found.append(Finding(("etcd",), "user and password_file are given together"))
     if etcd.tls is not None and (etcd.tls.cert_file is None) != (etcd.tls.key_file is None):
         found.append(Finding(("etcd", "tls"), "cert_file and key_file are given together"))
     return found
+
+
+def _peers_refuse(settings: Settings) -> bool:
+    """Several daemons are set up alike: who asks for a token is asked for one. Only who sets
+    `advertise` has others that pass requests on to it."""
+    several = settings.store.startswith(SCHEME) and settings.advertise is not None
+    return several and settings.api.token_file is not None and settings.peer_token_file is None

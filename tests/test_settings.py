@@ -200,6 +200,7 @@ listen: 8080
         ),
         ("api: {tls: {cert_file: a}}", ":1: api.tls.key_file: is missing (its private key, PEM)"),
         ("master_tls: {cert_file: a}", ":1: master_tls: cert_file and key_file are given together"),
+        ("peer_tls: {key_file: a}", ":1: peer_tls: cert_file and key_file are given together"),
         ("advertise: a:80", ':1: advertise: "a:80" is no URL (http://host:port)'),
     ],
 )
@@ -357,3 +358,21 @@ def test_a_ttl_that_no_election_can_have_is_refused(ttl: str) -> None:
     assert problems(OFFERD_ELECTION__TTL=ttl) == [
         "OFFERD_ELECTION__TTL: election.ttl: is not between 2s and 60s"
     ]
+
+
+def test_daemons_that_ask_each_other_for_a_token_need_one_to_bring(token_file: Path) -> None:
+    environ = {
+        "OFFERD_STORE": "etcd://a:2379",
+        "OFFERD_API__TOKEN_FILE": str(token_file),
+        "OFFERD_ADVERTISE": "https://a:8080",
+    }
+    assert problems(None, **environ) == [
+        "OFFERD_API__TOKEN_FILE: api.token_file: is asked for by the other daemons, too: set "
+        "peer_token_file, the same everywhere"
+    ]
+    settings = load_settings(None, environ | {"OFFERD_PEER_TOKEN_FILE": str(token_file)})
+    assert settings.peer_token_file is not None
+    assert settings.peer_token_file.reveal() == TOKEN
+    assert TOKEN not in repr(settings)
+    alone = environ | {"OFFERD_STORE": "memory:"}
+    assert load_settings(None, alone).peer_token_file is None

@@ -17,6 +17,8 @@ from scheduler.runtime.protocols import LeaderInfo
 
 PASSED_ON: Final = "Offerd-Passed-On"
 """Names the instance that passed a request on. Who does not lead and finds it passes nothing on."""
+ASKED_BY: Final = "Offerd-Asked-By"
+"""The address that a request came from before it was passed on, for the leader's log."""
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 15.0
 """The leader gives a change 10 s to become durable, then says that it could not."""
@@ -27,12 +29,13 @@ log = structlog.get_logger("api")
 
 
 class PassedRequest(NamedTuple):
-    """`target` is path and query as they were sent."""
+    """`target` is path and query as they were sent, `asked_by` the address they came from."""
 
     method: str
     target: str
     content_type: str | None
     body: bytes
+    asked_by: str
 
 
 class LeaderAnswer(NamedTuple):
@@ -62,7 +65,7 @@ class LeaderClient:
 
     async def ask(self, leader: LeaderInfo, request: PassedRequest) -> LeaderAnswer:
         """The leader's answer, whatever it is. Raises Problem where there is none."""
-        headers = dict(self._headers)
+        headers = self._headers | {ASKED_BY: request.asked_by}
         if request.content_type is not None:
             headers["Content-Type"] = request.content_type
         try:
@@ -81,6 +84,9 @@ class LeaderClient:
                 ) as response,
             ):
                 return await self._answer_of(leader, response)
+        except aiohttp.ClientConnectorCertificateError as error:
+            why = f"its certificate is not trusted: {_why_not(error)}; see peer_tls"
+            raise _unreachable(leader, why) from error
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise _unreachable(leader, type(error).__name__) from error
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError, ValueError) as error:
@@ -123,6 +129,11 @@ async def _once(
         raise
     except aiohttp.ClientConnectionError as error:
         raise _Unanswered(str(error)) from error
+
+
+def _why_not(error: aiohttp.ClientConnectorCertificateError) -> str:
+    cause = error.certificate_error
+    return str(getattr(cause, "verify_message", "") or type(cause).__name__)
 
 
 def _unreachable(leader: LeaderInfo, why: str) -> Problem:

@@ -16,9 +16,11 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from scheduler.api.leader_client import ASKED_BY, PASSED_ON
 from scheduler.api.problems import Problem, too_many
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
+CLAIM_LENGTH_MAX: Final = 100
 _READING: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _LOCAL_NAMES: Final = frozenset({"localhost", "ip6-localhost"})
 
@@ -41,13 +43,26 @@ async def errors_are_problems(request: web.Request, handler: Handler) -> web.Str
         log.exception("api.request_broke", method=request.method, path=request.path)
         raise Problem(500, "offerd could not answer; its log says why") from error
     finally:
-        log.debug(
+        tell = log.debug if request.method in _READING else log.info
+        tell(
             "api.request",
             method=request.method,
             path=request.path,
             status=status,
             duration_ms=round((time.monotonic() - began) * 1000, 1),
+            **_who_asked(request),
         )
+
+
+def _who_asked(request: web.Request) -> dict[str, str]:
+    """What headers say of it stands beside what is certain, `remote`: anybody may write them."""
+    claims = (("passed_on_by", PASSED_ON), ("asked_by", ASKED_BY))
+    said = {
+        name: request.headers[header][:CLAIM_LENGTH_MAX]
+        for name, header in claims
+        if header in request.headers
+    }
+    return {"remote": request.remote or "", **said}
 
 
 async def add_safe_headers(_request: web.Request, response: web.StreamResponse) -> None:

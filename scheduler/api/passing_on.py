@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler, Middleware
 
 from scheduler.api.leader_client import PASSED_ON, LeaderClient, PassedRequest
 from scheduler.api.problems import unavailable
-from scheduler.api.requests import read_raw
+from scheduler.api.requests import not_leading, read_raw
 from scheduler.runtime.protocols import Front, LeaderInfo
 
 AGE: Final = "Offerd-Age"
@@ -33,7 +33,8 @@ def passing_on(front: Front, leader_client: LeaderClient) -> Middleware:
         content_type = request.headers.get("Content-Type")
         body = await read_raw(request) if request.can_read_body else b""
         target = request.rel_url.raw_path_qs
-        passed = PassedRequest(request.method, target, content_type, body)
+        asked_by = request.remote or ""
+        passed = PassedRequest(request.method, target, content_type, body, asked_by)
         answer = await leader_client.ask(leader, passed)
         return web.Response(status=answer.status, headers=answer.headers, body=answer.body)
 
@@ -60,12 +61,10 @@ def _is_for_leader(request: web.Request) -> bool:
 def _leader_for(front: Front, request: web.Request) -> LeaderInfo:
     """Whom to ask; 503 where that is nobody, or where it would go round in a circle."""
     if PASSED_ON in request.headers:
-        raise unavailable(f"{front.instance} does not lead (any more); ask again")
+        raise not_leading(front)
     leader = front.leader
-    if leader is None:
-        raise unavailable(f"{front.instance} does not lead, and knows no leader now; ask again")
-    if leader.instance == front.instance:
-        raise unavailable(f"{front.instance} is about to lead, or to end; ask again")
+    if leader is None or leader.instance == front.instance:
+        raise not_leading(front)
     if not leader.advertise:
         detail = f"{front.instance} does not lead; {leader.instance} does, but `advertise` is not"
         raise unavailable(f"{detail} set there: ask it at its own address")

@@ -45,7 +45,19 @@ def views_of(front: Front) -> Views:
 def require_leading(front: Front) -> None:
     """Changes come here where this instance leads; it may have stopped to since."""
     if not front.leading:
-        raise unavailable(f"{front.instance} does not lead any more; ask again")
+        raise not_leading(front)
+
+
+def not_leading(front: Front) -> Problem:
+    """Nothing was done here; says who leads, as far as is known."""
+    leader = front.leader
+    if leader is None:
+        who = "does not lead, and knows no leader now"
+    elif leader.instance == front.instance:
+        who = "is about to lead, or to end"
+    else:
+        who = f"does not lead, {leader.instance} does ({leader.advertise or 'address unknown'})"
+    return unavailable(f"{front.instance} {who}; nothing was changed, ask again")
 
 
 class Paging(NamedTuple):

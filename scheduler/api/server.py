@@ -37,10 +37,12 @@ class ApiServer:
         peer_token: str | None = None,
         peer_tls: ssl.SSLContext | None = None,
         agent_credential: AgentCredential | None = None,
+        agent_tls: ssl.SSLContext | None = None,
     ) -> None:
         """`token` is what users bring, `peer_token` what instances bring to each other; `tls` is
-        what we show, `peer_tls` what we believe of the leader (None: what this machine trusts).
-        `agent_credential` is what agents want to see before they show files."""
+        what we show, `peer_tls` what we believe of the leader, `agent_tls` of agents (None: what
+        this machine trusts). `agent_credential` is what agents want to see before they show files.
+        """
         self._front = front
         self._defaults = defaults
         self._host = host
@@ -50,6 +52,7 @@ class ApiServer:
         self._peer_token = peer_token
         self._peer_tls = peer_tls
         self._agent_credential = agent_credential
+        self._agent_tls = agent_tls
         self._runner: web.AppRunner | None = None
         self._sessions: list[aiohttp.ClientSession] = []
 
@@ -62,10 +65,13 @@ class ApiServer:
 
     async def start(self) -> None:
         """Listens. Raises OSError where the address cannot be had."""
-        agents = self._session(aiohttp.TCPConnector(limit=AGENT_CONNECTIONS_MAX))
-        believed = self._peer_tls if self._peer_tls is not None else True
+        agents = self._session(
+            aiohttp.TCPConnector(limit=AGENT_CONNECTIONS_MAX, ssl=self._agent_tls or True)
+        )
         leader = self._session(
-            aiohttp.TCPConnector(limit=LEADER_CONNECTIONS_MAX, ssl=believed, force_close=True)
+            aiohttp.TCPConnector(
+                limit=LEADER_CONNECTIONS_MAX, ssl=self._peer_tls or True, force_close=True
+            )
         )
         app = make_app(
             self._front,

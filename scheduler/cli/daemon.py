@@ -9,7 +9,6 @@ that it ends within ten seconds. Exit codes are those of `scheduler.errors`.
 import asyncio
 import contextlib
 import signal
-import ssl
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
@@ -20,11 +19,19 @@ import uvloop
 
 from scheduler.api.server import ApiServer
 from scheduler.cli.backing import Backing, open_backing
+from scheduler.cli.credentials import (
+    agent_credential,
+    api_tls,
+    framework_credential,
+    mesos_tls,
+    operator_credential,
+    peer_tls,
+    revealed,
+)
 from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
 from scheduler.core.state import State
 from scheduler.errors import OfferdError, SettingsError
 from scheduler.jobspec import JobDefaults
-from scheduler.mesos.access import Credential, Tls
 from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.operator import OperatorClient
 from scheduler.mesos.session import MasterSession, SessionSettings
@@ -34,7 +41,6 @@ from scheduler.runtime.protocols import Election, Following, Store
 from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
 from scheduler.settings import Settings
-from scheduler.settings_values import SecretFile
 
 log = structlog.get_logger()
 
@@ -109,14 +115,9 @@ def _parts(settings: Settings, seat: Seat, backing: Backing) -> Parts:
 def _make_term(
     settings: Settings, number: int, election: Election, store: Store, state: State | None
 ) -> Term:
-    tls = _master_tls(settings)
+    tls = mesos_tls(settings)
     framework = settings.framework
-    operator = OperatorClient(
-        settings.master,
-        credential=_credential(settings.operator.principal, settings.operator.secret_file)
-        or _credential(framework.principal, framework.secret_file),
-        tls=tls,
-    )
+    operator = OperatorClient(settings.master, credential=operator_credential(settings), tls=tls)
     session = SessionSettings(
         master=settings.master,
         framework=FrameworkSettings(
@@ -127,7 +128,7 @@ def _make_term(
             hostname=framework.hostname,
             webui_url=settings.webui_url or "",
         ),
-        credential=_credential(framework.principal, framework.secret_file),
+        credential=framework_credential(settings),
         tls=tls,
     )
 
@@ -170,35 +171,18 @@ def policy_of(settings: Settings) -> Policy:
     )
 
 
-def _credential(principal: str | None, secret: SecretFile | None) -> Credential | None:
-    if principal is None or secret is None:
-        return None
-    return Credential(principal, secret.reveal())
-
-
-def _master_tls(settings: Settings) -> ssl.SSLContext | None:
-    files = settings.master_tls
-    if files.ca_file is None and files.cert_file is None:
-        return None
-    return Tls(files.ca_file, files.cert_file, files.key_file).context()
-
-
 def _make_api(settings: Settings, seat: Seat) -> ApiServer:
-    token, tls = settings.api.token_file, settings.api.tls
-    context = None
-    if tls is not None:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        try:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"api.tls: {tls.cert_file}, {tls.key_file}: {error}") from error
     return ApiServer(
         seat,
         defaults=JobDefaults(role=settings.framework.roles[0]),
         host=settings.listen.host,
         port=settings.listen.port,
-        token=token.reveal() if token is not None else None,
-        tls=context,
+        token=revealed(settings.api.token_file),
+        tls=api_tls(settings.api.tls),
+        peer_token=revealed(settings.peer_token_file),
+        peer_tls=peer_tls(settings),
+        agent_credential=agent_credential(settings),
+        agent_tls=mesos_tls(settings),
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from scheduler.api.leader_client import ANSWER_BYTES_MAX, PASSED_ON
+from scheduler.api.leader_client import ANSWER_BYTES_MAX, ASKED_BY, PASSED_ON
 from scheduler.api.server import ApiServer
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ApplyJob, Ticket
@@ -308,10 +308,30 @@ async def test_two_that_follow_each_other_do_not_ask_in_circles(pair: Pair) -> N
     pair.leading.follow(LeaderInfo("offerd-1", url, 8))
     response = await pair.standby.post("/v1/jobs", json=WEB)
     problem = await problem_of(response, 503)
-    assert "offerd-2 does not lead (any more)" in problem["detail"]
+    assert f"offerd-2 does not lead, offerd-1 does ({url})" in problem["detail"]
     passed = {PASSED_ON: "offerd-3"}
     await problem_of(await pair.standby.post("/v1/jobs", json=WEB, headers=passed), 503)
     assert pair.leading.commands == pair.following.commands == []
+
+
+async def test_a_leader_that_lost_its_office_says_who_has_it(pair: Pair) -> None:
+    pair.leading.follow(LeaderInfo("offerd-3", "http://offerd-3:8080", 8))
+    problem = await problem_of(await pair.standby.post("/v1/jobs", json=WEB), 503)
+    assert "offerd-2 does not lead, offerd-3 does (http://offerd-3:8080)" in problem["detail"]
+    assert "nothing was changed" in problem["detail"]
+
+
+async def test_the_leader_is_told_who_asked_and_who_passed_it_on(
+    api: Api, front: FakeFront
+) -> None:
+    odd = OddLeader(b"HTTP/1.1 204 No Content\r\n\r\n")
+    server = await asyncio.start_server(odd.serve, HOST, 0)
+    async with server:
+        front.follow(leader_at(f"http://{HOST}:{server.sockets[0].getsockname()[1]}"))
+        assert (await api.delete("/v1/jobs/web")).status == 204
+    [request] = odd.requests
+    assert f"{PASSED_ON}: offerd-1\r\n".encode() in request
+    assert f"{ASKED_BY}: 127.0.0.1\r\n".encode() in request
 
 
 async def test_what_was_passed_on_to_a_leader_is_carried_out(api: Api, front: FakeFront) -> None:
@@ -332,7 +352,7 @@ async def test_instances_speak_tls_and_believe_their_own_ca(tmp_path: Path) -> N
         leading, defaults=DEFAULTS, host=HOST, port=0, token=USER, peer_token=PEER, tls=shown
     )
     await leader.start()
-    told = []
+    told: list[tuple[int, str]] = []
     for peer_tls in (believed, None):
         following = FakeFront()
         following.follow(leader_at(f"https://{HOST}:{leader.port}"))
@@ -342,8 +362,10 @@ async def test_instances_speak_tls_and_believe_their_own_ca(tmp_path: Path) -> N
         await standby.start()
         url = f"http://{HOST}:{standby.port}/v1/jobs"
         async with aiohttp.ClientSession() as session, session.post(url, json=WEB) as response:
-            told.append(response.status)
+            told.append((response.status, (await response.json()).get("detail")))
         await standby.stop()
     await leader.stop()
-    assert told == [201, 503]
+    assert told[0] == (201, "")
+    assert told[1][0] == 503
+    assert "its certificate is not trusted: self-signed certificate; see peer_tls" in told[1][1]
     assert len(leading.commands) == 1
