@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import json
+import ssl
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -20,11 +21,20 @@ class RefusedRequest(Exception):
 
 
 class RestClient:
-    """Asks one daemon. Raises RefusedRequest, OSError or HTTPException."""
+    """Asks one daemon, over https with `tls`. Raises RefusedRequest, OSError or HTTPException."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        token: str | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self._host = host
         self._port = port
+        self._tls = tls
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> Document:
         return self._ask("GET", path, None)
@@ -54,9 +64,11 @@ class RestClient:
         return self.post(f"/v1/jobs/{quote(job, safe='')}/scale", {"instances": instances})
 
     def _ask(self, method: str, path: str, body: object) -> Document:
-        connection = http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_DEADLINE_S)
+        connection = self._connection()
         with contextlib.closing(connection):
-            headers = {} if body is None else {"Content-Type": "application/json"}
+            headers = dict(self._headers)
+            if body is not None:
+                headers["Content-Type"] = "application/json"
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             response = connection.getresponse()
             text = response.read()
@@ -64,3 +76,10 @@ class RestClient:
                 raise RefusedRequest(response.status, text.decode(errors="replace"))
             document: Document = json.loads(text)
             return document
+
+    def _connection(self) -> http.client.HTTPConnection:
+        if self._tls is None:
+            return http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_DEADLINE_S)
+        return http.client.HTTPSConnection(
+            self._host, self._port, timeout=REQUEST_DEADLINE_S, context=self._tls
+        )
