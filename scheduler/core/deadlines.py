@@ -22,6 +22,7 @@ class Due(enum.IntEnum):
     REVIVE = 7
     FORGET_JOB = 8
     KILL_UNKNOWN = 9
+    QUEUE_SWEEP = 10
 
 
 Key = InstanceKey | JobId | TaskId | None

@@ -41,6 +41,7 @@ from scheduler.core.model.instance import AttemptState
 from scheduler.core.offers import Offers
 from scheduler.core.placing import Placing
 from scheduler.core.policy import Budget, Policy
+from scheduler.core.queue import Queue
 from scheduler.core.reconcile import is_marker
 from scheduler.core.records import FRAMEWORK, FrameworkRecord, Put, Record, Remove, Write
 from scheduler.core.state import State
@@ -169,7 +170,7 @@ class Engine:
                 self._inventory.offered(event.offers)
                 for offer in event.offers:
                     self._offers.rows.add(offer)
-                self._placing.look_anew()
+                self._placing.offered(event.offers)
             case CallEnded():
                 self._on_call_ended(event)
             case OfferRescinded():
@@ -304,6 +305,8 @@ class Engine:
                     self._reconcile_again()
             case Due.REVIVE, _:
                 pass  # the offer policy, which every step ends with, looks for itself
+            case Due.QUEUE_SWEEP, _:
+                self._placing.sweep()
             case Due.FORGET_JOB, str(job):
                 self._endings.forget(JobId(job))
             case Due.KILL_UNKNOWN, str(task):
@@ -340,6 +343,11 @@ class Engine:
     def state(self) -> State:
         """To be read only, but for who hands it over to the next engine."""
         return self._desk.state
+
+    @property
+    def queue(self) -> Queue:
+        """To be read only."""
+        return self._desk.queue
 
     def waits(self, key: InstanceKey) -> bool:
         """The instance waits for an offer or for its back-off to end."""

@@ -8,14 +8,17 @@ that ACCEPT; rows that were not used are the offer policy's.
 from collections.abc import Iterable
 from itertools import islice
 
+import numpy as np
+
 from scheduler.core.attempts import Attempts
-from scheduler.core.desk import Desk
+from scheduler.core.deadlines import Due
+from scheduler.core.desk import ROUNDING_S, Desk
 from scheduler.core.effects import Accept, Launch, NoticeKind
 from scheduler.core.events import CallEnded, CallId, CallOutcome
 from scheduler.core.jobs.job import Job
-from scheduler.core.model.ids import InstanceKey, Role, TaskId, task_id
+from scheduler.core.model.ids import InstanceKey, OfferId, Role, TaskId, task_id
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
-from scheduler.core.model.offer import AgentInfo
+from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.offers import Offers
 from scheduler.core.placement.carve import Carved
 from scheduler.core.placement.matcher import Group, assign, group_of, place
@@ -34,40 +37,61 @@ class Placing:
         self._attempts = attempts
         self._offers = offers
         self._in_flight: dict[CallId, tuple[TaskId, ...]] = {}
-        self._round = 0
+        self._fresh: list[OfferId] = []
+        self._sweep_set = False
 
-    def look_anew(self) -> None:
+    def offered(self, offers: Iterable[Offer]) -> None:
         """Offers came: what did not fit before may fit now."""
-        self._round += 1
+        self._fresh += [offer.offer_id for offer in offers]
 
     def match(self, budget: Budget) -> bool:
         """Place what fits. True when the budget ran out first: the rest of the offers is kept."""
         desk = self._desk
-        if not desk.connected or desk.store_refusing or not len(self._offers.rows):
+        if not desk.connected or desk.store_refusing:
+            return False
+        self._wake_helped()
+        if not len(self._offers.rows):
             return False
         left = min(budget.rows, budget.launches)
         for role in desk.policy.roles:
             launches: dict[int, list[Launch]] = {}
-            groups = self._untried(role)
-            for waiting in groups:
+            for waiting in desk.queue.awake(role):
                 if left <= 0:
                     break
                 placed = self._place_group(waiting, left, launches)
                 left -= max(placed, GROUP_COST_ROWS)
-            out_of_budget = left <= 0 and any(self._is_untried(group) for group in groups)
+            out_of_budget = left <= 0 and desk.queue.has_awake(role)
             self._accept(role, launches, leave_s=0.0 if out_of_budget else None)
             if out_of_budget:
                 return True
-        self._round += 1
+        self._set_sweep()
         return False
 
-    def _untried(self, role: Role) -> list[Waiting]:
-        return [group for group in self._desk.queue.active_groups(role) if self._is_untried(group)]
+    def _wake_helped(self) -> None:
+        """Parked groups are tried again only if a row is new that may hold them."""
+        rows = self._offers.rows
+        if not self._fresh:
+            return
+        found = {rows.row_of(offer_id) for offer_id in self._fresh}
+        self._fresh.clear()
+        rows.sync()
+        fresh = np.array(sorted(row for row in found if row is not None), np.int64)
+        for role in self._desk.policy.roles:
+            self._desk.queue.stir_helped(role, rows, fresh[rows.in_role(role)[fresh]])
 
-    def _is_untried(self, group: Waiting) -> bool:
-        """What did not fit is not tried again until other offers come, so that a long queue is gone
-        through once, over as many steps as it takes."""
-        return bool(group.active) and group.tried != self._round
+    def sweep(self) -> None:
+        """Try what has been parked for long again, in case something that helps it went by."""
+        self._sweep_set = False
+        self._desk.queue.sweep(self._desk.now.mono - self._desk.policy.queue_sweep_s)
+        self._set_sweep()
+
+    def _set_sweep(self) -> None:
+        desk = self._desk
+        since = desk.queue.parked_since()
+        if since is not None and not self._sweep_set:
+            self._sweep_set = True
+            at = since + desk.policy.queue_sweep_s + ROUNDING_S
+            desk.deadlines.add(at, Due.QUEUE_SWEEP)
 
     def _place_group(self, waiting: Waiting, limit: int, launches: dict[int, list[Launch]]) -> int:
         rows = self._offers.rows
@@ -77,6 +101,7 @@ class Placing:
         indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
         placed = place(rows, group, len(indexes))
         waiting.shortfall = placed.shortfall
+        waiting.tries += 1
         made = 0
         for index, row in zip(indexes, placed.rows.tolist(), strict=False):
             launch = self._make_attempt(job, index, row, group)
@@ -84,7 +109,9 @@ class Placing:
                 made += 1
                 launches.setdefault(row, []).append(launch)
         if made < len(indexes):
-            waiting.tried = self._round
+            if job.unique_hosts:
+                group = group_of(job.spec.template, frozenset(job.hosts))
+            self._desk.queue.park(waiting, group, self._desk.now.mono)
         return len(placed.rows)
 
     def _make_attempt(self, job: Job, index: int, row: int, group: Group) -> Launch | None:

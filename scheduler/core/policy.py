@@ -55,6 +55,8 @@ class Policy(msgspec.Struct, frozen=True):
     unknown_kill_after_s: float | None = None
     unknown_tasks_max: int = 10_000
     jobs_max: int = 20_000
+    queue_sweep_s: float = 300.0
+    """What fitted nothing is tried again after this time at the latest, whatever came."""
 
 
 class Budget(msgspec.Struct, frozen=True):

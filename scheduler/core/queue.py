@@ -1,8 +1,11 @@
 """What waits for an offer: instances, grouped by job (a job's instances share one spec).
 
-An instance is *active* (may be placed now) or in *backoff* (until its time). A group that was tried
-and did not fit is *parked*: it carries its shortfall, and is tried again when offers come. One
-group never blocks another.
+An instance is *active* (may be placed now) or in *backoff* (until its time). A group with active
+instances is *awake* (to be tried on the rows we hold), or *parked*: it was tried and did not fit.
+A parked group carries its shortfall, and wakes only for what could help it: rows that may hold it
+(`placement/demand.py` tells), a change of its own, or the slow sweep, in case we overlooked
+something. So what cannot be placed costs nothing while offers come and go, and one group never
+blocks another.
 """
 
 import heapq
@@ -10,14 +13,28 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from scheduler.core.model.ids import InstanceKey, JobId, Role
+from scheduler.core.placement.columns import Indexes
+from scheduler.core.placement.demand import Demand
+from scheduler.core.placement.matcher import Group
 from scheduler.core.placement.reasons import Shortfall
+from scheduler.core.placement.rows import Rows
 
 
 class Waiting:
-    """The waiting instances of one job. `active` keeps the order of arrival; `tried` is the round
-    of offers in which no more of them fitted."""
+    """The waiting instances of one job. `active` keeps the order of arrival; `tries` counts how
+    often it was matched with rows, `parked_at` is when that last failed (monotonic)."""
 
-    __slots__ = ("active", "backoff", "job", "order", "priority", "role", "shortfall", "tried")
+    __slots__ = (
+        "active",
+        "backoff",
+        "job",
+        "order",
+        "parked_at",
+        "priority",
+        "role",
+        "shortfall",
+        "tries",
+    )
 
     def __init__(self, job: JobId, role: Role, priority: int, order: int) -> None:
         self.job = job
@@ -27,19 +44,23 @@ class Waiting:
         self.active: dict[int, None] = {}
         self.backoff: dict[int, float] = {}
         self.shortfall: Shortfall | None = None
-        self.tried = -1
+        self.parked_at: float | None = None
+        self.tries = 0
 
 
 class _Line:
     """One role's waiting groups, so that a question about a role costs what that role has.
 
-    `dues` is a heap whose stale entries are dropped when they come to the top.
+    `parked` is in the order of parking. `dues` is a heap whose stale entries are dropped when they
+    come to the top.
     """
 
-    __slots__ = ("active", "dues")
+    __slots__ = ("awake", "demand", "dues", "parked")
 
     def __init__(self) -> None:
-        self.active: dict[JobId, Waiting] = {}
+        self.awake: dict[JobId, Waiting] = {}
+        self.parked: dict[JobId, Waiting] = {}
+        self.demand = Demand()
         self.dues: list[tuple[float, InstanceKey]] = []
 
 
@@ -54,6 +75,8 @@ class Queue:
 
     def group(self, job: JobId) -> Waiting | None:
         return self._groups.get(job)
+
+    # --- who waits -------------------------------------------------------------------------------
 
     def add(self, key: InstanceKey, role: Role, priority: int, due: float | None = None) -> bool:
         """Make an instance wait, from `due` (monotonic) on. True when it is new or due at another
@@ -88,7 +111,7 @@ class Queue:
         group = self._groups.pop(job, None)
         if group is not None:
             self._count -= len(group.active) + len(group.backoff)
-            self._lines[group.role].active.pop(job, None)
+            self._leave(group)
 
     def wake(self, key: InstanceKey, mono: float) -> bool:
         """The back-off of an instance may be over; True when it became active."""
@@ -100,14 +123,9 @@ class Queue:
         self._activate(group, key.instance)
         return True
 
-    def active_groups(self, role: Role) -> list[Waiting]:
-        """The groups of a role that may be placed now: by priority, then in order of arrival."""
-        groups = list(self._lines[role].active.values())
-        groups.sort(key=lambda group: (-group.priority, group.order))
-        return groups
-
     def has_active(self, role: Role) -> bool:
-        return bool(self._lines[role].active)
+        line = self._lines[role]
+        return bool(line.awake or line.parked)
 
     def next_due(self, role: Role) -> float | None:
         """When the first back-off of this role ends; None when there is none."""
@@ -126,11 +144,70 @@ class Queue:
     def __len__(self) -> int:
         return self._count
 
+    # --- who is to be tried ----------------------------------------------------------------------
+
+    def awake(self, role: Role) -> list[Waiting]:
+        """The groups of a role that are to be tried on the rows held: by priority, then in order
+        of arrival."""
+        groups = list(self._lines[role].awake.values())
+        groups.sort(key=lambda group: (-group.priority, group.order))
+        return groups
+
+    def has_awake(self, role: Role) -> bool:
+        return bool(self._lines[role].awake)
+
+    def park(self, group: Waiting, asked: Group, mono: float) -> None:
+        """No more of the group fits any row held."""
+        line = self._lines[group.role]
+        if line.awake.pop(group.job, None) is not None:
+            group.parked_at = mono
+            line.parked[group.job] = group
+            line.demand.add(group.job, asked)
+
+    def stir(self, job: JobId) -> None:
+        """Something about the job itself changed that may let it fit: try it again."""
+        group = self._groups.get(job)
+        if group is not None and group.active:
+            self._rouse(group)
+
+    def stir_helped(self, role: Role, rows: Rows, fresh: Indexes) -> None:
+        """Rows came that had not been there before: wake whom they may hold."""
+        for job in self._lines[role].demand.helped_by(rows, fresh):
+            self.stir(job)
+
+    def sweep(self, parked_before: float) -> None:
+        """Wake every group that has been parked since before then (monotonic)."""
+        for line in self._lines.values():
+            for group in list(line.parked.values()):
+                if group.parked_at is not None and group.parked_at > parked_before:
+                    break
+                self._rouse(group)
+
+    def parked_since(self) -> float | None:
+        """Since when the group has been parked that has been for longest (monotonic)."""
+        firsts = [next(iter(line.parked.values()), None) for line in self._lines.values()]
+        times = [group.parked_at for group in firsts if group and group.parked_at is not None]
+        return min(times, default=None)
+
+    # --- between the two -------------------------------------------------------------------------
+
     def _activate(self, group: Waiting, index: int) -> None:
         group.active[index] = None
         self._count += 1
-        self._lines[group.role].active[group.job] = group
+        self._rouse(group)
         self.woken.add(group.role)
+
+    def _rouse(self, group: Waiting) -> None:
+        self._leave(group)
+        self._lines[group.role].awake[group.job] = group
+
+    def _leave(self, group: Waiting) -> None:
+        """Out of its line: nothing of it is active, or it changes its place there."""
+        line = self._lines[group.role]
+        line.awake.pop(group.job, None)
+        if line.parked.pop(group.job, None) is not None:
+            line.demand.discard(group.job)
+            group.parked_at = None
 
     def _take(self, group: Waiting, index: int) -> None:
         """Out of wherever it waits."""
@@ -138,6 +215,6 @@ class Queue:
             del group.active[index]
             self._count -= 1
             if not group.active:
-                del self._lines[group.role].active[group.job]
+                self._leave(group)
         elif group.backoff.pop(index, None) is not None:
             self._count -= 1

@@ -10,7 +10,7 @@ def key(job: str, index: int = 0) -> InstanceKey:
 
 
 def names(queue: Queue, role: Role = ROLE) -> list[str]:
-    return [group.job for group in queue.active_groups(role)]
+    return [group.job for group in queue.awake(role)]
 
 
 def test_priority_goes_before_arrival() -> None:
