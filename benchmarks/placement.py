@@ -54,9 +54,9 @@ def grouped(made: Workload, offers: Sequence[Offer]) -> list[tuple[str, str]]:
     for job in made.jobs:
         constraints = (job.constraint,) if job.constraint is not None else ()
         group = Group(ROLE, job.amounts, constraints=constraints)
-        for number, row in enumerate(place(rows, group, job.tasks).rows.tolist()):
-            if assign(rows, group, row, seed=number) is not None:
-                placed.append((job.name, rows[row].agent.hostname))
+        for row, instances in place(rows, group, job.tasks).shares:
+            cut = assign(rows, group, row, instances, seed=len(placed))
+            placed += [(job.name, rows[row].agent.hostname)] * len(cut)
     return placed
 
 

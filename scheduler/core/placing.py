@@ -21,7 +21,7 @@ from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.offers import Offers
 from scheduler.core.placement.carve import Carved
-from scheduler.core.placement.matcher import Group, assign, group_of, place
+from scheduler.core.placement.matcher import assign, group_of, place
 from scheduler.core.policy import Budget
 from scheduler.core.queue import Waiting
 
@@ -103,25 +103,29 @@ class Placing:
         waiting.shortfall = placed.shortfall
         waiting.tries += 1
         made = 0
-        for index, row in zip(indexes, placed.rows.tolist(), strict=False):
-            launch = self._make_attempt(job, index, row, group)
-            if launch is not None:
-                made += 1
+        for row, count in placed.shares:
+            share = indexes[made : made + count]
+            cut = assign(rows, group, row, count, seed=self._seed(job, share[0]))
+            agent = rows[row].agent
+            for index, carved in zip(share, cut, strict=False):
+                launch = self._make_attempt(job, index, agent, carved)
                 launches.setdefault(row, []).append(launch)
+            made += len(cut)
         if made < len(indexes):
             if job.unique_hosts:
                 group = group_of(job.spec.template, frozenset(job.hosts))
             self._desk.queue.park(waiting, group, self._desk.now.mono)
-        return len(placed.rows)
+        return made
 
-    def _make_attempt(self, job: Job, index: int, row: int, group: Group) -> Launch | None:
+    def _seed(self, job: Job, index: int) -> int:
+        """Another one for each attempt of each instance."""
+        instance = job.instances.get(index)
+        return 31 * index + (instance.attempts if instance is not None else 0)
+
+    def _make_attempt(self, job: Job, index: int, agent: AgentInfo, carved: Carved) -> Launch:
         desk = self._desk
         instance = job.instances.get(index) or Instance(job.id, index)
         number = instance.attempts + 1
-        carved = assign(self._offers.rows, group, row, seed=number + 31 * index)
-        if carved is None:
-            return None
-        agent = self._offers.rows[row].agent
         attempt = self._attempt(job, index, number, agent, carved.ports)
         desk.store(
             Instance(

@@ -164,7 +164,7 @@ class Watched:
             if waiting.active:
                 job = self.harness.engine.state.jobs[waiting.job]
                 group = group_of(job.spec.template, frozenset(job.hosts))
-                assert not len(place(rows, group, 1).rows), f"{waiting.job} slept through it"
+                assert not place(rows, group, 1).instances, f"{waiting.job} slept through it"
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)

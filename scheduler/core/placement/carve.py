@@ -1,4 +1,4 @@
-"""Cuts exact resources for one task out of what an agent offers.
+"""Cuts exact resources for tasks of one spec out of what an agent offers.
 
 Mesos lets a task use an offered entry only with everything but the value unchanged (reservations,
 disk source, provider, allocation role), so a piece keeps the identity of its entry and is never
@@ -11,6 +11,7 @@ Ports of one agent are offered once each, as Mesos guarantees.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,27 +20,45 @@ from scheduler.core.model.resources import Amounts, CarvedResource, OfferedResou
 
 PORTS = "ports"
 
+Pool = dict[str, tuple[OfferedResource, ...]]
+"""Entries that we may use, by name; reserved ones first, else in the order offered."""
+_Pieces = tuple[CarvedResource, ...]
+
 
 class Carved(msgspec.Struct, frozen=True, gc=False):
-    """What one task gets: pieces, one an identity; host ports in the order asked; and what is
-    `left` of the entries, in their order, those that were used up left out."""
+    """What one task gets: pieces, one an identity; and host ports in the order asked."""
 
-    resources: tuple[CarvedResource, ...]
+    resources: _Pieces
     ports: tuple[int, ...]
-    left: tuple[OfferedResource, ...]
 
 
-_Pool = list[OfferedResource | None]
-"""The entries being cut; one that was used up leaves None in its place."""
+class Cut(NamedTuple):
+    """What each task gets, and what is `left` of the pool, without the entries used up."""
+
+    tasks: tuple[Carved, ...]
+    left: Pool
+
+
+def pooled(pool: Pool, resources: Iterable[OfferedResource]) -> Pool:
+    """The pool together with what we may use of the resources."""
+    together = dict(pool)
+    for entry in resources:
+        if not entry.usable:
+            continue
+        held = together.get(entry.name)
+        if held is None:
+            together[entry.name] = (entry,)
+            continue
+        before = sum([one.reserved for one in held]) if entry.reserved else len(held)
+        together[entry.name] = (*held[:before], entry, *held[before:])
+    return together
 
 
 def carve(
-    resources: tuple[OfferedResource, ...],
-    amounts: Amounts,
-    ports: tuple[Port, ...],
-    seed: int = 0,
-) -> Carved | None:
-    """Exactly `amounts` and `ports`, or None when the usable entries do not hold them.
+    pool: Pool, amounts: Amounts, ports: tuple[Port, ...] = (), count: int = 1, seed: int = 0
+) -> Cut:
+    """Exactly `amounts` and `ports` for each of `count` tasks, or of as many as the pool holds. One
+    pass for all of them: neighbours that get the same share one value.
 
     Reserved entries are used before unreserved ones: they count to our role's consumption whether
     we use them or not, while unreserved resources can serve others. An amount of 0 makes no piece,
@@ -47,144 +66,235 @@ def carve(
     that was just freed may still be in TIME_WAIT or known to clients, so the lowest free one is the
     worst choice.
     """
-    pool: _Pool = list(resources)
-    pieces: list[CarvedResource] = []
-    for name, asked in (
+    scalars = scalars_of(amounts)
+    if not ports:
+        cut = _cut_from_first(pool, scalars, count)
+        if cut is not None:
+            return cut
+    for name, asked in scalars:
+        held = amount_of(pool.get(name, ()))
+        count = min(count, held // asked if asked > 0 else 0)
+    if ports:
+        count = min(count, _tasks_with_ports(pool, ports))
+    if count <= 0:
+        return Cut((), pool)
+    left = dict(pool)
+    columns = [_cut_scalar(left, name, asked, count) for name, asked in scalars]
+    numbers: Sequence[tuple[int, ...]] = ((),) * count
+    if ports:
+        pieces, numbers = _cut_ports(left, ports, count, seed)
+        columns.append(pieces)
+    return Cut(_together(columns, numbers), left)
+
+
+def scalars_of(amounts: Amounts) -> list[tuple[str, int]]:
+    """The names of what is asked for at all, and how much."""
+    scalars = (
         ("cpus", amounts.cpus),
         ("mem", amounts.mem),
         ("disk", amounts.disk),
         ("gpus", amounts.gpus),
-    ):
-        if asked and not _cut_scalar(pool, name, asked, pieces):
+    )
+    return [one for one in scalars if one[1]]
+
+
+def _cut_from_first(pool: Pool, scalars: Sequence[tuple[str, int]], count: int) -> Cut | None:
+    """What `carve` gives in the usual case, that the first entry of each name has more than all
+    tasks ask for, in a fraction of the time."""
+    left = dict(pool)
+    pieces = []
+    for name, asked in scalars:
+        entries = pool.get(name)
+        if entries is None:
             return None
-    chosen = _cut_ports(pool, ports, seed, pieces) if ports else ()
-    if chosen is None:
-        return None
-    left = tuple([entry for entry in pool if entry is not None])
-    return Carved(tuple(pieces), chosen, left)
+        entry = entries[0]
+        rest = entry.scalar - asked * count
+        if rest <= 0 or asked < 0:
+            return None
+        cut = OfferedResource(name, entry.identity, rest, (), entry.reserved)
+        left[name] = (cut, *entries[1:]) if len(entries) > 1 else (cut,)
+        pieces.append(CarvedResource(name, entry.identity, asked))
+    return Cut((Carved(tuple(pieces), ()),) * count, left)
 
 
 def holds(ranges: Iterable[PortRange], port: int) -> bool:
     return any(begin <= port <= end for begin, end in ranges)
 
 
-def port_count(ranges: Iterable[PortRange]) -> int:
-    return sum([end - begin + 1 for begin, end in ranges])
+def amount_of(entries: Iterable[OfferedResource]) -> int:
+    """Thousandths, or ports, of entries of one name in all."""
+    return sum([entry.scalar + _port_count(entry.ranges) for entry in entries])
+
+
+def _port_count(ranges: Sequence[PortRange]) -> int:
+    return sum([end - begin + 1 for begin, end in ranges]) if ranges else 0
+
+
+def _together(
+    columns: Sequence[Sequence[_Pieces]], numbers: Sequence[tuple[int, ...]]
+) -> tuple[Carved, ...]:
+    """Each task's pieces of all resources, and its host ports."""
+    tasks: list[Carved] = []
+    former: tuple[_Pieces, ...] | None = None
+    for at, ports in enumerate(numbers):
+        pieces = tuple([column[at] for column in columns])
+        if pieces == former:
+            tasks.append(tasks[-1])
+            continue
+        former = pieces
+        tasks.append(Carved(tuple([piece for of_one in pieces for piece in of_one]), ports))
+    return tuple(tasks)
 
 
 # --- scalars -------------------------------------------------------------------------------------
 
 
-def _cut_scalar(pool: _Pool, name: str, asked: int, pieces: list[CarvedResource]) -> bool:
-    """Cut `asked` thousandths of `name`, reserved entries first. False: they do not hold it."""
-    if asked < 0:
-        return False
-    first = len(pieces)
-    unreserved: list[int] = []
-    for at, entry in enumerate(pool):
-        if entry is None or entry.name != name or not entry.usable:
-            continue
-        if not entry.reserved:
-            unreserved.append(at)
-            continue
-        asked = _cut_entry(pool, at, asked, pieces)
-        if not asked:
-            break
-    for at in unreserved:
-        if not asked:
-            break
-        asked = _cut_entry(pool, at, asked, pieces)
-    if len(pieces) - first > 1:
-        pieces[first:] = _coalesced(pieces[first:])
-    return not asked
+def _cut_scalar(left: Pool, name: str, asked: int, count: int) -> list[_Pieces]:
+    """`asked` thousandths for each of `count` tasks, from entry after entry, which hold them."""
+    entries = left[name]
+    cut: list[_Pieces] = []
+    begun: list[CarvedResource] = []
+    missing = asked
+    at = free = 0
+    while len(cut) < count:
+        entry = entries[at]
+        free = free or entry.scalar
+        whole = 0 if begun else min(free // asked, count - len(cut))
+        if whole:
+            cut += [(CarvedResource(name, entry.identity, asked),)] * whole
+            free -= whole * asked
+        else:
+            part = min(free, missing)
+            begun.append(CarvedResource(name, entry.identity, part))
+            free -= part
+            missing -= part
+            if not missing:
+                cut.append(_coalesced(begun))
+                begun = []
+                missing = asked
+        if not free:
+            at += 1
+    rest = entries[at:]
+    if free:
+        entry = rest[0]
+        cut_entry = OfferedResource(name, entry.identity, free, (), entry.reserved)
+        rest = (cut_entry, *rest[1:])
+    _put(left, name, rest)
+    return cut
 
 
-def _cut_entry(pool: _Pool, at: int, asked: int, pieces: list[CarvedResource]) -> int:
-    """Cut at most `asked` from one entry; returns what is still to be found."""
-    entry = pool[at]
-    if entry is None or entry.scalar <= 0:
-        return asked
-    if entry.scalar <= asked:
-        pool[at] = None
-        pieces.append(CarvedResource(entry.name, entry.identity, entry.scalar))
-        return asked - entry.scalar
-    rest = entry.scalar - asked
-    pool[at] = OfferedResource(entry.name, entry.identity, rest, (), entry.reserved)
-    pieces.append(CarvedResource(entry.name, entry.identity, asked))
-    return 0
+def _put(left: Pool, name: str, rest: tuple[OfferedResource, ...]) -> None:
+    if rest:
+        left[name] = rest
+    else:
+        del left[name]
 
 
-def _coalesced(pieces: Sequence[CarvedResource]) -> list[CarvedResource]:
+def _coalesced(pieces: Sequence[CarvedResource]) -> _Pieces:
     """One piece an identity, in the order of first use (offers pooled in a row repeat them)."""
     by_identity: dict[bytes, CarvedResource] = {}
     for piece in pieces:
         former = by_identity.get(piece.identity)
         if former is not None:
-            scalar = former.scalar + piece.scalar
-            ranges = _joined(former.ranges + piece.ranges)
-            piece = CarvedResource(piece.name, piece.identity, scalar, ranges)
+            piece = CarvedResource(piece.name, piece.identity, former.scalar + piece.scalar)
         by_identity[piece.identity] = piece
-    return list(by_identity.values())
+    return tuple(by_identity.values())
 
 
 # --- ports ---------------------------------------------------------------------------------------
 
-_Free = dict[int, list[PortRange]]
-"""Free ranges by the place of their entry in the pool."""
-_Runs = dict[int, list[PortRange]]
-"""Chosen ports likewise, as runs within one free range each, in the order chosen."""
+_Free = list[list[PortRange]]
+"""The free ranges of each entry."""
+
+
+class _Chosen(NamedTuple):
+    """A port, and the place of the entry that it is from."""
+
+    port: int
+    at: int
+
+
+def _tasks_with_ports(pool: Pool, ports: tuple[Port, ...]) -> int:
+    """How many tasks the pool holds these ports for: where one is fixed, one at most."""
+    entries = pool.get(PORTS, ())
+    tasks = amount_of(entries) // len(ports)
+    fixed = [port.host for port in ports if port.host is not None]
+    if not fixed:
+        return tasks
+    free = len(set(fixed)) == len(fixed) and all(_held(entries, port) for port in fixed)
+    return min(tasks, int(free))
 
 
 def _cut_ports(
-    pool: _Pool, ports: tuple[Port, ...], seed: int, pieces: list[CarvedResource]
-) -> tuple[int, ...] | None:
-    """Host ports in the order asked; fixed ones are set aside before dynamic ones are chosen."""
-    free = {
-        at: list(entry.ranges)
-        for at, entry in enumerate(pool)
-        if entry is not None and entry.name == PORTS and entry.usable
-    }
-    runs: _Runs = {}
-    fixed = [port.host for port in ports if port.host is not None]
-    for port in fixed:
-        holder = next((at for at, ranges in free.items() if holds(ranges, port)), None)
-        if holder is None:  # asked for twice, it is gone when the second is looked for
-            return None
-        _use(free, runs, holder, PortRange(port, port))
-    dynamic = _choose(pool, free, runs, len(ports) - len(fixed), seed)
-    if dynamic is None:
-        return None
-    first = len(pieces)
-    for at, chosen in runs.items():
-        entry = pool[at]
-        if entry is None:
-            continue
-        rest = tuple(free[at])
-        pool[at] = OfferedResource(PORTS, entry.identity, 0, rest, entry.reserved) if rest else None
-        pieces.append(CarvedResource(PORTS, entry.identity, 0, _joined(chosen)))
-    if len(pieces) - first > 1:
-        pieces[first:] = _coalesced(pieces[first:])
-    following = iter(dynamic)
-    return tuple([next(following) if port.host is None else port.host for port in ports])
+    left: Pool, ports: tuple[Port, ...], count: int, seed: int
+) -> tuple[list[_Pieces], list[tuple[int, ...]]]:
+    """Pieces, and host ports in the order asked, for each of `count` tasks; fixed ones are set
+    aside before dynamic ones are chosen."""
+    entries = left[PORTS]
+    free = [list(entry.ranges) for entry in entries]
+    fixed = [
+        _Chosen(port.host, _holder(free, port.host)) for port in ports if port.host is not None
+    ]
+    for port, at in fixed:
+        _use(free, at, PortRange(port, port))
+    each = len(ports) - len(fixed)
+    dynamic = _choose(entries, free, each * count, seed)
+    pieces: list[_Pieces] = []
+    numbers: list[tuple[int, ...]] = []
+    for task in range(count):
+        chosen = dynamic[task * each : (task + 1) * each]
+        following = iter(chosen)
+        numbers.append(
+            tuple([next(following).port if one.host is None else one.host for one in ports])
+        )
+        pieces.append(_port_pieces(entries, fixed + chosen))
+    rest = tuple(
+        [
+            OfferedResource(PORTS, entry.identity, 0, tuple(ranges), entry.reserved)
+            for entry, ranges in zip(entries, free, strict=True)
+            if ranges
+        ]
+    )
+    _put(left, PORTS, rest)
+    return pieces, numbers
 
 
-def _choose(pool: _Pool, free: _Free, runs: _Runs, wanted: int, seed: int) -> list[int] | None:
-    """`wanted` free ports, reserved ones first; None when there are not as many."""
-    chosen: list[int] = []
+def _held(entries: Iterable[OfferedResource], port: int) -> bool:
+    return any(holds(entry.ranges, port) for entry in entries)
+
+
+def _holder(free: _Free, port: int) -> int:
+    """The entry that holds the port."""
+    return next(at for at, ranges in enumerate(free) if holds(ranges, port))
+
+
+def _port_pieces(entries: tuple[OfferedResource, ...], chosen: Sequence[_Chosen]) -> _Pieces:
+    """One task's ports, one piece an identity."""
+    runs: dict[bytes, list[PortRange]] = {}
+    for port, at in chosen:
+        runs.setdefault(entries[at].identity, []).append(PortRange(port, port))
+    return tuple([CarvedResource(PORTS, key, 0, _joined(ranges)) for key, ranges in runs.items()])
+
+
+def _choose(
+    entries: tuple[OfferedResource, ...], free: _Free, wanted: int, seed: int
+) -> list[_Chosen]:
+    """`wanted` free ports, reserved ones first."""
+    chosen: list[_Chosen] = []
     for reserved in (True, False):
         if len(chosen) == wanted:
             break
-        places = [at for at in free if (entry := pool[at]) and entry.reserved is reserved]
+        places = [at for at, entry in enumerate(entries) if entry.reserved is reserved]
         for at, run in _spread(free, places, wanted - len(chosen), seed):
-            _use(free, runs, at, run)
-            chosen += range(run.begin, run.end + 1)
-    return chosen if len(chosen) == wanted else None
+            _use(free, at, run)
+            chosen += [_Chosen(port, at) for port in range(run.begin, run.end + 1)]
+    return chosen
 
 
 def _spread(free: _Free, places: list[int], wanted: int, seed: int) -> list[tuple[int, PortRange]]:
     """Runs of at most `wanted` ports in all, one after the other from where the seed says, round
     the end; each with the place of its entry."""
-    total = sum([port_count(free[at]) for at in places])
+    total = sum([_port_count(free[at]) for at in places])
     wanted = min(wanted, total)
     if not wanted:
         return []
@@ -205,9 +315,8 @@ def _spread(free: _Free, places: list[int], wanted: int, seed: int) -> list[tupl
     return found
 
 
-def _use(free: _Free, runs: _Runs, at: int, run: PortRange) -> None:
-    """Move a run, which lies within one free range, from free to chosen."""
-    runs.setdefault(at, []).append(run)
+def _use(free: _Free, at: int, run: PortRange) -> None:
+    """A run, which lies within one free range, is free no more."""
     ranges = free[at]
     for place, (begin, end) in enumerate(ranges):
         if begin <= run.begin <= end:

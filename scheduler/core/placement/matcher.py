@@ -1,12 +1,15 @@
 """Chooses rows for instances that ask for the same: one vectorised pass for a whole group.
 
-`place` only chooses; `assign` then cuts the pieces for one instance and notes them as taken. Until
-then the rows are as they were, so whoever places may stop after any instance.
+`place` only chooses; `assign` then cuts the pieces for what goes on one row and notes them as
+taken. Until then the rows are as they were, so whoever places may stop after any row.
 Rows are filled the fullest first (bin-packing), each with as many instances as fit, before the next
 one. The same rows and the same group always give the same answer.
 
 It knows nothing of queues, priorities and budgets: one call is one group, in time linear in rows.
 """
+
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -36,12 +39,22 @@ class Group(msgspec.Struct, frozen=True):
         return any(one.operator is Operator.UNIQUE for one in self.constraints)
 
 
-class Placed(msgspec.Struct, frozen=True, eq=False):
-    """One row for each instance that was placed, in the order to fill them; `shortfall` is None
-    when that is all of them."""
+class Share(NamedTuple):
+    """How many instances of a group a row is to take."""
 
-    rows: Indexes
-    shortfall: Shortfall | None
+    row: int
+    instances: int
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """The rows to fill, in order; `shortfall` is None when they take all instances."""
+
+    shares: tuple[Share, ...]
+    shortfall: Shortfall | None = None
+
+    @property
+    def instances(self) -> int:
+        return sum([share.instances for share in self.shares])
 
 
 def group_of(template: Template, taken_hosts: frozenset[str] = frozenset()) -> Group:
@@ -51,33 +64,48 @@ def group_of(template: Template, taken_hosts: frozenset[str] = frozenset()) -> G
 def place(rows: Rows, group: Group, count: int) -> Placed:
     """Choose rows for `count` instances, as many as fit."""
     rows.sync()
-    order = rows.order
-    candidates = order[_fitting(rows, group)[order]]
-    if group.unique:
-        candidates = _first_of_each_host(rows, candidates)
-    chosen = _filled(rows, group, candidates[:count], count)
-    missing = count - len(chosen)
+    shares = _choose(rows, group, count)
+    missing = count - sum([share.instances for share in shares])
     if not missing:
-        return Placed(chosen, None)
-    return Placed(chosen, _explain(rows, group, chosen, missing))
+        return Placed(tuple(shares))
+    return Placed(tuple(shares), _explain(rows, group, shares, missing))
 
 
-def assign(rows: Rows, group: Group, row: int, seed: int) -> Carved | None:
-    """Cut one instance's pieces out of the row and note them as taken.
+def assign(rows: Rows, group: Group, row: int, count: int, seed: int) -> tuple[Carved, ...]:
+    """Cut the pieces for `count` instances out of the row and note them as taken.
 
-    None: the row does not hold them (any more), and nothing was taken. Right after `place`, in its
-    order, that cannot be; it can when the row changed since. `seed` spreads dynamic ports.
+    Fewer, or none: the row does not hold more (any more). Right after `place`, in its order, that
+    cannot be; it can when the row changed since. `seed` spreads dynamic ports.
     """
     found = rows.get(row)
     if found is None or found.role != group.role:
-        return None
-    carved = carve(found.entries, group.amounts, group.ports, seed)
-    if carved is not None:
-        rows.take(row, carved)
-    return carved
+        return ()
+    cut = carve(found.pool, group.amounts, group.ports, count, seed)
+    if cut.tasks:
+        amounts, count = group.amounts, len(cut.tasks)
+        asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(group.ports))
+        rows.take(row, cut.left, [count * one for one in asked])
+    return cut.tasks
 
 
 # --- choosing ------------------------------------------------------------------------------------
+
+
+def _choose(rows: Rows, group: Group, count: int) -> list[Share]:
+    """The first rows in order that take the instances, each filled before the next."""
+    order = rows.order
+    candidates = order[_fitting(rows, group)[order]]
+    if group.unique:
+        candidates = _first_of_each_host(rows, candidates, count)
+    shares = []
+    candidates = candidates[:count]
+    takes = _capacity(rows, group, candidates, count)
+    for row, instances in zip(candidates.tolist(), takes.tolist(), strict=True):
+        shares.append(Share(row, min(instances, count)))
+        count -= instances
+        if count <= 0:
+            break
+    return shares
 
 
 def _fitting(rows: Rows, group: Group) -> Mask:
@@ -90,6 +118,16 @@ def _fitting(rows: Rows, group: Group) -> Mask:
     for _, free in _fixed_ports(rows, group):
         fits &= free
     return fits
+
+
+def _capacity(rows: Rows, group: Group, candidates: Indexes, most: int) -> Column:
+    """How many instances each of the candidates takes, which hold one at least; `most` at most."""
+    if group.unique or any(port.host is not None for port in group.ports):
+        return np.ones(len(candidates), np.int64)
+    capacity = np.full(len(candidates), most, np.int64)
+    for _, name, asked in _asked(group):
+        np.minimum(capacity, rows.free(name)[candidates] // asked, out=capacity)
+    return capacity
 
 
 def _asked(group: Group) -> list[tuple[Reason, str, int]]:
@@ -117,26 +155,15 @@ def _fixed_ports(rows: Rows, group: Group) -> list[tuple[int, Mask]]:
     ]
 
 
-def _first_of_each_host(rows: Rows, candidates: Indexes) -> Indexes:
-    """Without those whose host came before: an agent has a row a role, a host may have agents."""
-    hosts = rows.hosts()[candidates]
-    places = np.arange(len(candidates))
-    first = np.zeros(int(hosts.max(initial=-1)) + 1, np.int64)
-    first[hosts[::-1]] = places[::-1]  # of equal indexes the last assignment stays
-    return np.compress(first[hosts] == places, candidates)
-
-
-def _filled(rows: Rows, group: Group, candidates: Indexes, count: int) -> Indexes:
-    """The candidates, each of which holds one instance at least, repeated as often as they take
-    one: full before the next begins, `count` in all."""
-    fixed = any(port.host is not None for port in group.ports)
-    if fixed or group.unique or count <= 1:
-        return candidates
-    capacity = np.full(len(candidates), count, np.int64)
-    for _, name, asked in _asked(group):
-        np.minimum(capacity, rows.free(name)[candidates] // asked, out=capacity)
-    needed = int(np.searchsorted(np.cumsum(capacity), count)) + 1
-    return np.repeat(candidates[:needed], capacity[:needed])[:count]
+def _first_of_each_host(rows: Rows, candidates: Indexes, count: int) -> Indexes:
+    """`count` of them, without those whose host came before: a host may have several agents."""
+    codes = rows.hosts()
+    some = candidates[: 2 * count]
+    first = np.unique(codes[some], return_index=True)[1]
+    if len(first) < count and len(some) < len(candidates):
+        some = candidates
+        first = np.unique(codes[some], return_index=True)[1]
+    return some[np.sort(first)]
 
 
 # --- explaining ----------------------------------------------------------------------------------
@@ -150,12 +177,13 @@ class _Check(msgspec.Struct):
     short: Column | None = None
 
 
-def _explain(rows: Rows, group: Group, chosen: Indexes, missing: int) -> Shortfall:
-    """Why the next instance fits nowhere, with the chosen rows counted as filled."""
+def _explain(rows: Rows, group: Group, shares: Sequence[Share], missing: int) -> Shortfall:
+    """Why the next instance fits nowhere, with the shares counted as taken."""
     held = np.flatnonzero(rows.in_role(group.role))
     if not len(held):
         return Shortfall(missing, 0, (Cause(Reason.NO_OFFERS, 0),))
-    used = np.bincount(chosen, minlength=rows.size)[: rows.size]
+    used = np.zeros(rows.size, np.int64)
+    used[[share.row for share in shares]] = [share.instances for share in shares]
     checks = _checks(rows, group, used)
     fails = np.array([check.fails[held] for check in checks])
     first = fails.argmax(axis=0)

@@ -2,13 +2,13 @@
 
 Several offers of one agent and role are one row, because they go into one ACCEPT together. What is
 free is kept twice: as the offered entries themselves (the truth, from which pieces are carved) and
-as int64 columns that the matcher works on. The columns follow the entries in `sync`, which every
-placement calls first, so they cannot drift apart.
+as int64 columns that the matcher works on. The columns follow in `sync`, which every placement
+calls first.
 
 This table does not decide anything and does not know jobs: `matcher.py` does and asks it for masks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scheduler.core.model.ids import AgentId, OfferId, Role
 from scheduler.core.model.job import Constraint
 from scheduler.core.model.offer import AgentInfo, Offer
-from scheduler.core.model.resources import OfferedResource
-from scheduler.core.placement.carve import PORTS, Carved, holds, port_count
+from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds, pooled
 from scheduler.core.placement.columns import (
     AttributeColumn,
     Codes,
@@ -40,29 +39,39 @@ COLUMNS_MAX = 64
 
 NO_ROLE = -1
 ROW_BITS = 24
+ROW_MASK = (1 << ROW_BITS) - 1
 FREE_MAX = 1 << 37
-LAST = np.iinfo(np.int64).max
+NO_KEY = np.iinfo(np.int64).max
 COLUMN_NAMES = ("cpus", "mem", "disk", "gpus", PORTS)
+NOTHING = (0,) * len(COLUMN_NAMES)
 
 
 class Row:
-    """One agent's offers for one role, pooled. `entries` are those we may use and still have."""
+    """One agent's offers for one role, pooled. `free` is what the pool sums up to, in the order of
+    COLUMN_NAMES; custom resources, which no job asks for, are not counted."""
 
-    __slots__ = ("agent", "arrival", "entries", "offers", "role")
+    __slots__ = ("agent", "arrival", "free", "offers", "pool", "role")
 
     def __init__(self, offer: Offer, arrival: int) -> None:
         self.agent: AgentInfo = offer.agent
         self.role: Role = offer.role
         self.arrival = arrival
         self.offers: list[Offer] = []
-        self.entries: tuple[OfferedResource, ...] = ()
-        self.pool(offer)
+        self.pool: Pool = {}
+        self.free: list[int] = []
+        self.add(offer)
 
-    def pool(self, offer: Offer) -> None:
+    def add(self, offer: Offer) -> None:
         """The agent is described as in the newest offer."""
         self.agent = offer.agent
         self.offers.append(offer)
-        self.entries += tuple([entry for entry in offer.resources if entry.usable])
+        self.pool = pooled(self.pool, offer.resources)
+        pool = self.pool
+        self.free = [amount_of(pool[name]) if name in pool else 0 for name in COLUMN_NAMES]
+
+    def take(self, left: Pool, used: Iterable[int]) -> None:
+        self.pool = left
+        self.free = [free - gone for free, gone in zip(self.free, used, strict=True)]
 
 
 class Rows:
@@ -87,7 +96,7 @@ class Rows:
         self._free = np.zeros((len(COLUMN_NAMES), 0), np.int64)
         self._role = np.zeros(0, np.int32)
         self._key = np.zeros(0, np.int64)
-        self._order = np.zeros(0, np.int64)
+        self._keys = np.zeros(0, np.int64)
 
     # --- what we hold ----------------------------------------------------------------------------
 
@@ -119,7 +128,7 @@ class Rows:
             self._arrivals += 1
             self._row_of[key] = row
         else:
-            self[row].pool(offer)
+            self[row].add(offer)
         self._row_of_offer[offer.offer_id] = row
         self._stale.add(row)
         self._renewed.add(row)
@@ -160,9 +169,10 @@ class Rows:
         self._renewed.add(row)
         return tuple(gone.offers)
 
-    def take(self, row: int, carved: Carved) -> None:
-        """What was carved out of the row's entries is used; what is left stays on offer."""
-        self[row].entries = carved.left
+    def take(self, row: int, left: Pool, used: Iterable[int]) -> None:
+        """What was carved out of the row's pool, `used` in all (in the order of COLUMN_NAMES), is
+        gone; what is left stays on offer."""
+        self[row].take(left, used)
         self._stale.add(row)
 
     def by_role(self, role: Role) -> tuple[int, ...]:
@@ -190,9 +200,9 @@ class Rows:
 
     @property
     def order(self) -> Indexes:
-        """Every row, the fullest first, ties by row; agents with gpus after all others (their gpus
-        are scarce, and stay within reach of the tasks that ask for them); vacant rows last."""
-        return self._order
+        """The rows, the fullest first, ties by row; agents with gpus after all others (their gpus
+        are scarce, and stay within reach of the tasks that ask for them)."""
+        return self._keys & ROW_MASK
 
     def hosts(self) -> Codes:
         """A code for each row's hostname, the same for the same name."""
@@ -206,7 +216,7 @@ class Rows:
         def free_at(row: int) -> bool:
             found = self.get(row)
             return found is not None and any(
-                holds(entry.ranges, port) for entry in found.entries if entry.name == PORTS
+                holds(entry.ranges, port) for entry in found.pool.get(PORTS, ())
             )
 
         return _latest(self._ports, port, lambda: PortColumn(free_at)).mask(self.size)
@@ -226,29 +236,17 @@ class Rows:
             return
         if self.size > len(self._key):
             self._grow()
-        stale = np.array(sorted(self._stale), np.int64)
-        sums = np.array([self._sums(row) for row in stale.tolist()], np.int64)
+        stale = np.array(list(self._stale), np.int64)
+        found = [self._rows[row] for row in stale.tolist()]
+        sums = np.array([NOTHING if row is None else row.free for row in found], np.int64)
         self._free[:, stale] = sums.T
         for ports in self._ports.values():
             ports.forget(stale)
         if self._renewed:
-            self._renew(np.array(sorted(self._renewed), np.int64))
+            self._renew(np.array(list(self._renewed), np.int64))
         self._rank(stale, sums)
         self._stale.clear()
         self._renewed.clear()
-
-    def _sums(self, row: int) -> list[int]:
-        """What is free in the row, in the order of COLUMN_NAMES; custom resources, which no job
-        asks for, are not counted."""
-        found = self._rows[row]
-        free = dict.fromkeys(COLUMN_NAMES, 0)
-        for entry in found.entries if found is not None else ():
-            name = entry.name
-            if name == PORTS:
-                free[PORTS] += port_count(entry.ranges)
-            elif name in free:
-                free[name] += entry.scalar
-        return list(free.values())
 
     def _renew(self, renewed: Indexes) -> None:
         codes = []
@@ -263,22 +261,24 @@ class Rows:
             column.forget(renewed)
 
     def _rank(self, stale: Indexes, sums: Column) -> None:
-        """Sort again. The order before was right but for the stale rows, and a stable sort of what
-        is nearly sorted is cheap; with the row in the low bits no two keys are the same."""
+        """Sort again. `_keys` are right but for the stale rows, and a stable sort of what is nearly
+        sorted is cheap; with the row in the low bits no two keys are the same."""
         score = np.minimum(sums[:, 0] * CPU_MILLI_IN_MEM_MILLI + sums[:, 1], FREE_MAX - 1)
         score[sums[:, 3] > 0] += FREE_MAX
-        self._key[stale] = (score << ROW_BITS) | stale
-        vacant = [row for row in stale.tolist() if self._rows[row] is None]
-        self._key[vacant] = LAST
-        if len(self._order) < self.size:
-            added = np.arange(len(self._order), self.size, dtype=np.int64)
-            self._order = np.concatenate([self._order, added])
-        self._order = self._order[np.argsort(self._key[self._order], kind="stable")]
+        keys = (score << ROW_BITS) | stale
+        keys[[self._rows[row] is None for row in stale.tolist()]] = NO_KEY
+        former = self._key[stale]
+        self._key[stale] = keys
+        known = former != NO_KEY
+        self._keys[np.searchsorted(self._keys, former[known])] = keys[known]
+        self._keys = np.concatenate([self._keys, keys[~known]])
+        self._keys.sort(kind="stable")
+        self._keys = self._keys[: len(self)]
 
     def _grow(self) -> None:
         more = max(64, self.size, 2 * len(self._key)) - len(self._key)
         self._free = np.pad(self._free, ((0, 0), (0, more)))
-        self._key = np.pad(self._key, (0, more), constant_values=LAST)
+        self._key = np.pad(self._key, (0, more), constant_values=NO_KEY)
         self._role = np.pad(self._role, (0, more), constant_values=NO_ROLE)
 
 

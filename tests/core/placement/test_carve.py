@@ -13,20 +13,32 @@ from scheduler.core.model.resources import (
     OfferedResource,
     PortRange,
 )
-from scheduler.core.placement.carve import Carved, carve
+from scheduler.core.placement.carve import Carved, Pool, carve, pooled
 from tests.core.placement import values
 from tests.core.placement.values import SCALARS, scalar, unhurried
 
 ANY = Port("any")
+count = st.integers(1, 5)
+seeds = st.integers(0, 2**64)
 
 
 def fixed(port: int) -> Port:
     return Port("fixed", port)
 
 
-def must(carved: Carved | None) -> Carved:
-    assert carved is not None
-    return carved
+def cut_from(
+    resources: Iterable[OfferedResource],
+    amounts: Amounts,
+    ports: tuple[Port, ...] = (),
+    seed: int = 0,
+) -> tuple[Carved, Pool]:
+    """One task's, which must fit, and what is left."""
+    (carved,), left = carve(pooled({}, resources), amounts, ports, 1, seed)
+    return carved, left
+
+
+def entries_of(pool: Pool) -> list[OfferedResource]:
+    return [entry for entries in pool.values() for entry in entries]
 
 
 def total(pieces: Iterable[OfferedResource | CarvedResource]) -> Counter[tuple[object, ...]]:
@@ -40,121 +52,152 @@ def total(pieces: Iterable[OfferedResource | CarvedResource]) -> Counter[tuple[o
     return counted
 
 
-def fits(resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...]) -> bool:
+def fits(
+    entries: Iterable[OfferedResource], amounts: Amounts, ports: tuple[Port, ...], tasks: int = 1
+) -> bool:
     """The slow, obvious model: enough in sum, and each fixed port free and asked once."""
-    usable = [entry for entry in resources if entry.usable]
+    usable = [entry for entry in entries if entry.usable]
     for name in SCALARS:
-        if sum(entry.scalar for entry in usable if entry.name == name) < getattr(amounts, name):
+        asked = getattr(amounts, name) * tasks
+        if sum(entry.scalar for entry in usable if entry.name == name) < asked:
             return False
     free = {key[2] for key in total(entry for entry in usable if entry.name == "ports")}
-    hosts = [port.host for port in ports if port.host is not None]
-    return len(set(hosts)) == len(hosts) and set(hosts) <= free and len(ports) <= len(free)
+    hosts = [port.host for port in ports if port.host is not None] * tasks
+    return len(set(hosts)) == len(hosts) and set(hosts) <= free and len(ports) * tasks <= len(free)
 
 
 @unhurried
-@given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
-def test_what_is_carved_and_what_is_left_are_together_exactly_what_was_offered(
-    resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
+@given(values.offered(), values.amounts, values.asked_ports, count, seeds)
+def test_as_many_tasks_as_fit_are_cut_and_together_with_what_is_left_are_what_was_offered(
+    resources: tuple[OfferedResource, ...],
+    amounts: Amounts,
+    ports: tuple[Port, ...],
+    count: int,
+    seed: int,
 ) -> None:
-    carved = carve(resources, amounts, ports, seed)
+    tasks, left = carve(pooled({}, resources), amounts, ports, count, seed)
 
-    assert (carved is not None) == fits(resources, amounts, ports)
-    if carved is None:
-        return
-    pieces = total(carved.resources)
-    assert pieces <= total(entry for entry in resources if entry.usable)
-    assert pieces + total(carved.left) == total(resources)
-    assert [entry for entry in carved.left if not entry.usable] == [
-        entry for entry in resources if not entry.usable
-    ]
+    assert fits(resources, amounts, ports, len(tasks))
+    assert len(tasks) == count or not fits(resources, amounts, ports, len(tasks) + 1)
+    pieces = total(piece for carved in tasks for piece in carved.resources)
+    usable = [entry for entry in resources if entry.usable]
+    assert pieces + total(entries_of(left)) == total(usable)
     for reserved in (True, False):
-        kept = total(entry for entry in carved.left if entry.reserved is reserved)
-        assert kept <= total(entry for entry in resources if entry.reserved is reserved)
+        kept = total(entry for entry in entries_of(left) if entry.reserved is reserved)
+        assert kept <= total(entry for entry in usable if entry.reserved is reserved)
 
 
 @unhurried
-@given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
-def test_a_task_gets_exactly_what_it_asks_for(
-    resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
+@given(values.offered(), values.amounts, values.asked_ports, count, seeds)
+def test_each_task_gets_exactly_what_it_asks_for(
+    resources: tuple[OfferedResource, ...],
+    amounts: Amounts,
+    ports: tuple[Port, ...],
+    count: int,
+    seed: int,
 ) -> None:
-    carved = carve(resources, amounts, ports, seed)
-    if carved is None:
-        return
+    tasks, _ = carve(pooled({}, resources), amounts, ports, count, seed)
 
-    for name in SCALARS:
-        got = sum(piece.scalar for piece in carved.resources if piece.name == name)
-        assert got == getattr(amounts, name)
-    assert len(carved.ports) == len(ports) == len(set(carved.ports))
-    for port, chosen in zip(ports, carved.ports, strict=True):
-        assert port.host in (None, chosen)
-    assert sorted(carved.ports) == sorted(
-        port
-        for piece in carved.resources
-        for begin, end in piece.ranges
-        for port in range(begin, end + 1)
-    )
+    for carved in tasks:
+        for name in SCALARS:
+            got = sum(piece.scalar for piece in carved.resources if piece.name == name)
+            assert got == getattr(amounts, name)
+        assert len(carved.ports) == len(ports)
+        for port, chosen in zip(ports, carved.ports, strict=True):
+            assert port.host in (None, chosen)
+        assert sorted(carved.ports) == sorted(
+            port
+            for piece in carved.resources
+            for begin, end in piece.ranges
+            for port in range(begin, end + 1)
+        )
+    numbers = [port for carved in tasks for port in carved.ports]
+    assert len(numbers) == len(set(numbers))
 
 
 @unhurried
-@given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
+@given(values.offered(), values.amounts, values.asked_ports, count, seeds)
 def test_pieces_are_one_an_identity_and_never_empty(
-    resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
+    resources: tuple[OfferedResource, ...],
+    amounts: Amounts,
+    ports: tuple[Port, ...],
+    count: int,
+    seed: int,
 ) -> None:
-    carved = carve(resources, amounts, ports, seed)
-    if carved is None:
-        return
+    tasks, left = carve(pooled({}, resources), amounts, ports, count, seed)
 
-    names = [(piece.name, piece.identity) for piece in carved.resources]
-    assert len(set(names)) == len(names)
-    assert all(piece.scalar > 0 or piece.ranges for piece in carved.resources)
-    assert all(entry.scalar > 0 or entry.ranges for entry in carved.left)
-    for piece in carved.resources:
-        for one, after in zip(piece.ranges, piece.ranges[1:], strict=False):
-            assert one.end + 1 < after.begin
+    assert all(entry.scalar > 0 or entry.ranges for entry in entries_of(left))
+    for carved in tasks:
+        names = [(piece.name, piece.identity) for piece in carved.resources]
+        assert len(set(names)) == len(names)
+        assert all(piece.scalar > 0 or piece.ranges for piece in carved.resources)
+        for piece in carved.resources:
+            for one, after in zip(piece.ranges, piece.ranges[1:], strict=False):
+                assert one.end + 1 < after.begin
 
 
 @unhurried
-@given(values.offered(), values.amounts, values.asked_ports, st.integers(0, 2**64))
+@given(values.offered(), values.amounts, values.asked_ports, count, seeds)
 def test_unreserved_is_touched_only_when_reserved_is_used_up(
-    resources: tuple[OfferedResource, ...], amounts: Amounts, ports: tuple[Port, ...], seed: int
+    resources: tuple[OfferedResource, ...],
+    amounts: Amounts,
+    ports: tuple[Port, ...],
+    count: int,
+    seed: int,
 ) -> None:
-    carved = carve(resources, amounts, ports, seed)
-    if carved is None:
-        return
+    _, left = carve(pooled({}, resources), amounts, ports, count, seed)
 
     def unreserved(entries: Iterable[OfferedResource], name: str) -> int:
         return sum(e.scalar for e in entries if e.name == name and e.usable and not e.reserved)
 
     for name in SCALARS:
-        if unreserved(carved.left, name) < unreserved(resources, name):
-            assert not any(e.name == name and e.usable and e.reserved for e in carved.left)
+        if unreserved(entries_of(left), name) < unreserved(resources, name):
+            assert not any(entry.reserved for entry in left.get(name, ()))
+
+
+@unhurried
+@given(values.offered(), values.amounts, count)
+def test_many_tasks_at_once_get_what_they_would_get_one_after_the_other(
+    resources: tuple[OfferedResource, ...], amounts: Amounts, count: int
+) -> None:
+    pool = pooled({}, resources)
+    together, left = carve(pool, amounts, (), count)
+
+    apart: list[Carved] = []
+    for _ in range(count):
+        tasks, pool = carve(pool, amounts)
+        apart += tasks
+
+    assert (list(together), left) == (apart, pool)
 
 
 def test_a_scalar_is_put_together_from_a_reserved_and_an_unreserved_entry() -> None:
     offered = (scalar("cpus", 500, b"free"), scalar("cpus", 500, b"ours", reserved=True))
 
-    carved = must(carve(offered, Amounts(cpus=700), ()))
+    carved, left = cut_from(offered, Amounts(cpus=700))
 
     assert carved.resources == (
         CarvedResource("cpus", b"ours", 500),
         CarvedResource("cpus", b"free", 200),
     )
-    assert carved.left == (scalar("cpus", 300, b"free"),)
+    assert left == {"cpus": (scalar("cpus", 300, b"free"),)}
 
 
 def test_an_amount_of_nothing_makes_no_piece() -> None:
-    carved = must(carve((scalar("cpus", 500), scalar("disk", 100)), Amounts(cpus=500), ()))
+    carved, _ = cut_from((scalar("cpus", 500), scalar("disk", 100)), Amounts(cpus=500))
 
     assert [piece.name for piece in carved.resources] == ["cpus"]
 
 
 def test_a_negative_amount_fits_nowhere() -> None:
-    assert carve((scalar("cpus", 500),), Amounts(cpus=-1), ()) is None
+    pool = pooled({}, [scalar("cpus", 500)])
+
+    assert carve(pool, Amounts(cpus=-1)) == ((), pool)
 
 
 def test_ports_come_in_the_order_asked_and_dynamic_ones_avoid_the_fixed() -> None:
     for seed in range(20):
-        carved = must(carve((values.ports((10, 12)),), Amounts(), (ANY, fixed(11), ANY), seed))
+        carved, _ = cut_from((values.ports((10, 12)),), Amounts(), (ANY, fixed(11), ANY), seed)
 
         assert carved.ports[1] == 11
         assert {carved.ports[0], carved.ports[2]} == {10, 12}
@@ -162,13 +205,15 @@ def test_ports_come_in_the_order_asked_and_dynamic_ones_avoid_the_fixed() -> Non
 
 
 def test_a_fixed_port_asked_for_twice_fits_nowhere() -> None:
-    assert carve((values.ports((10, 20)),), Amounts(), (fixed(11), fixed(11))) is None
+    pool = pooled({}, [values.ports((10, 20))])
+
+    assert carve(pool, Amounts(), (fixed(11), fixed(11))) == ((), pool)
 
 
 def test_a_port_that_was_just_freed_is_rarely_chosen_again() -> None:
     offered = (values.ports((31000, 31999)),)
 
-    first = [must(carve(offered, Amounts(), (ANY,), seed)).ports[0] for seed in range(200)]
+    first = [cut_from(offered, Amounts(), (ANY,), seed)[0].ports for seed in range(200)]
 
     assert len(set(first)) > 150
-    assert first == [must(carve(offered, Amounts(), (ANY,), seed)).ports[0] for seed in range(200)]
+    assert first == [cut_from(offered, Amounts(), (ANY,), seed)[0].ports for seed in range(200)]

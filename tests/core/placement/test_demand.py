@@ -50,7 +50,7 @@ def test_whoever_a_row_could_hold_is_named(offers: list[Offer], parked: list[Gro
         demand.add(job, group)
     named = demand.helped_by(rows, fresh)
     assert len(named) == len(set(named))
-    fit = {job for job, group in of_role.items() if len(place(rows, group, 1).rows)}
+    fit = {job for job, group in of_role.items() if place(rows, group, 1).instances}
     assert fit <= set(named)
 
 

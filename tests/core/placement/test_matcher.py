@@ -1,7 +1,5 @@
 """Placing groups: never too much, never silently too little, always the same."""
 
-from collections import Counter
-
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +12,7 @@ from scheduler.core.placement.matcher import Group, assign, group_of, place
 from scheduler.core.placement.reasons import Reason
 from scheduler.core.placement.rows import Rows
 from tests.core.placement import values
-from tests.core.placement.test_carve import fits, total
+from tests.core.placement.test_carve import entries_of, fits, total
 from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried
 
 ANY = Port("any")
@@ -35,7 +33,7 @@ def could_run(rows: Rows, row: int, group: Group, taken: frozenset[str]) -> bool
     return (
         found.role == group.role
         and all(satisfies(found.agent, one, taken) for one in group.constraints)
-        and fits(found.entries, group.amounts, group.ports)
+        and fits(entries_of(found.pool), group.amounts, group.ports)
     )
 
 
@@ -49,13 +47,13 @@ def test_nothing_is_over_committed_and_everything_is_placed_or_explained(
     for group, count in queue:
         placed = place(rows, group, count)
         taken = group.taken_hosts
-        for seed, row in enumerate(placed.rows.tolist()):
-            assert could_run(rows, row, group, taken)
-            carved = assign(rows, group, row, seed)
-            assert carved is not None
-            pieces.setdefault(row, []).extend(carved.resources)
-            taken |= {rows[row].agent.hostname}
-        missing = count - len(placed.rows)
+        for row, instances in placed.shares:
+            for seed in range(instances):
+                assert could_run(rows, row, group, taken)
+                (carved,) = assign(rows, group, row, 1, seed)
+                pieces.setdefault(row, []).extend(carved.resources)
+                taken |= {rows[row].agent.hostname}
+        missing = count - placed.instances
         assert (placed.shortfall is not None) == (missing > 0)
         if placed.shortfall is None:
             continue
@@ -68,7 +66,7 @@ def test_nothing_is_over_committed_and_everything_is_placed_or_explained(
     for row, carved_pieces in pieces.items():
         offered = [entry for one in rows[row].offers for entry in one.resources if entry.usable]
         assert total(carved_pieces) <= total(offered)
-        assert total(carved_pieces) + total(rows[row].entries) == total(offered)
+        assert total(carved_pieces) + total(entries_of(rows[row].pool)) == total(offered)
 
 
 @settings(unhurried, max_examples=50)
@@ -81,10 +79,8 @@ def test_the_same_offers_and_groups_give_the_same_places(
         seen: list[object] = []
         for group, count in queue:
             placed = place(rows, group, count)
-            seen.append((placed.rows.tolist(), placed.shortfall))
-            seen += [
-                assign(rows, group, row, seed) for seed, row in enumerate(placed.rows.tolist())
-            ]
+            seen.append(placed)
+            seen += [assign(rows, group, row, instances, 7) for row, instances in placed.shares]
         return seen
 
     assert run() == run()
@@ -99,7 +95,7 @@ def test_the_fullest_row_is_filled_before_the_next() -> None:
 
     placed = place(rows, Group(WEB, Amounts(cpus=1000)), 5)
 
-    assert placed.rows.tolist() == [1, 1, 1, 0, 0]
+    assert placed.shares == ((1, 3), (0, 2))
 
 
 def test_unique_takes_each_host_once_however_many_agents_it_has() -> None:
@@ -114,7 +110,7 @@ def test_unique_takes_each_host_once_however_many_agents_it_has() -> None:
 
     placed = place(rows, group, 5)
 
-    assert placed.rows.tolist() == [0, 2]
+    assert placed.shares == ((0, 1), (2, 1))
     assert placed.shortfall is not None
     assert [(c.reason, c.rows) for c in placed.shortfall.causes] == [(Reason.HOST_TAKEN, 4)]
 
@@ -129,7 +125,7 @@ def test_a_fixed_port_is_used_once_an_agent() -> None:
 
     placed = place(rows, group, 9)
 
-    assert Counter(placed.rows.tolist()) == {0: 1, 1: 1}
+    assert placed.shares == ((0, 1), (1, 1))
     assert placed.shortfall is not None
     assert [(c.reason, c.rows, c.port) for c in placed.shortfall.causes] == [
         (Reason.FIXED_PORT, 3, 80)
@@ -141,7 +137,7 @@ def test_dynamic_ports_bound_what_a_row_holds() -> None:
 
     placed = place(rows, Group(WEB, Amounts(cpus=1), (ANY, ANY)), 9)
 
-    assert placed.rows.tolist() == [0, 0]
+    assert placed.shares == ((0, 2),)
     assert placed.shortfall is not None
     (cause,) = placed.shortfall.causes
     assert (cause.reason, cause.rows, cause.alone, cause.short) == (Reason.PORTS, 1, 1, 1)
@@ -153,8 +149,8 @@ def test_agents_with_gpus_are_kept_for_those_who_ask_for_them() -> None:
         offer("2", agent("b"), scalar("cpus", 8000)),
     )
 
-    assert place(rows, Group(WEB, Amounts(cpus=1000)), 2).rows.tolist() == [1, 1]
-    assert place(rows, Group(WEB, Amounts(cpus=1000, gpus=1000)), 2).rows.tolist() == [0]
+    assert place(rows, Group(WEB, Amounts(cpus=1000)), 2).shares == ((1, 2),)
+    assert place(rows, Group(WEB, Amounts(cpus=1000, gpus=1000)), 2).shares == ((0, 1),)
 
 
 def test_without_offers_of_the_role_that_is_the_reason() -> None:
@@ -162,7 +158,7 @@ def test_without_offers_of_the_role_that_is_the_reason() -> None:
 
     placed = place(rows, Group(WEB, Amounts(cpus=1)), 3)
 
-    assert placed.rows.tolist() == []
+    assert placed.shares == ()
     assert placed.shortfall is not None
     assert (placed.shortfall.missing, placed.shortfall.rows) == (3, 0)
     assert [cause.reason for cause in placed.shortfall.causes] == [Reason.NO_OFFERS]
@@ -191,12 +187,12 @@ def test_what_the_best_row_lacks_is_told_for_rows_that_fail_by_nothing_else() ->
 def test_a_row_that_has_gone_or_shrunk_since_gives_nothing() -> None:
     rows = table(offer("1", agent("a"), scalar("cpus", 1000)))
     group = Group(WEB, Amounts(cpus=600))
-    (row,) = place(rows, group, 1).rows.tolist()
+    ((row, _),) = place(rows, group, 1).shares
 
-    assert assign(rows, group, row, 0) is not None
-    assert assign(rows, group, row, 0) is None
+    assert len(assign(rows, group, row, 2, 0)) == 1
+    assert assign(rows, group, row, 1, 0) == ()
     rows.remove_offer(OfferId("1"))
-    assert assign(rows, group, row, 0) is None
+    assert assign(rows, group, row, 1, 0) == ()
 
 
 def test_several_offers_of_an_agent_are_used_together() -> None:
@@ -204,11 +200,10 @@ def test_several_offers_of_an_agent_are_used_together() -> None:
         offer("1", agent("a"), scalar("cpus", 600)), offer("2", agent("a"), scalar("cpus", 600))
     )
     group = Group(WEB, Amounts(cpus=1000))
-    (row,) = place(rows, group, 1).rows.tolist()
+    ((row, _),) = place(rows, group, 1).shares
 
-    carved = assign(rows, group, row, 0)
+    (carved,) = assign(rows, group, row, 1, 0)
 
-    assert carved is not None
     assert carved.resources == (CarvedResource("cpus", b"", 1000),)
 
 
