@@ -34,7 +34,7 @@ format: venv
 	$(BIN)/ruff check --quiet --fix .
 
 test: check
-	$(BIN)/pytest
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 test-fast: venv
 	$(BIN)/pytest -m "not real_mesos and not slow"

@@ -18,7 +18,11 @@ from tests.support.masters import EmulatedMaster
 from tests.support.rest import RestClient
 from tests.support.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120, func_only=True)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(120, func_only=True),
+    pytest.mark.xdist_group("image"),  # building it takes a minute: in one process only
+]
 
 HOST: Final = "127.77.32.1"
 USER: Final = "65532"

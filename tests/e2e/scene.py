@@ -88,10 +88,14 @@ class Scene:
         """What the master says of a framework now."""
         return FrameworkState(self.master.state(), framework_id)
 
-    def registered(self) -> list[str]:
-        """The ids of this scenario's frameworks at the master."""
+    def frameworks(self) -> list[Document]:
+        """This scenario's frameworks at the master."""
         listed = self.master.state()["frameworks"]
-        return [one["id"] for one in listed if one["name"] == self._name]
+        return [one for one in listed if one["name"] == self._name]
+
+    def registered(self) -> list[str]:
+        """Their ids."""
+        return [one["id"] for one in self.frameworks()]
 
     def wait_for_running(
         self, framework_id: str, job: str, count: int, deadline_s: float = 10.0

@@ -112,7 +112,11 @@ def test_a_daemon_killed_while_its_accept_is_on_the_way_doubles_nothing(
         assert daemon.api.status()["unknown_tasks"] == 0
 
 
-def test_a_first_subscribe_that_was_cut_off_leaves_no_framework_behind(scene: Scene) -> None:
+def test_a_first_subscribe_that_was_cut_off_takes_nothing_of_the_cluster(scene: Scene) -> None:
+    """Mostly it is forgotten at once. But where the connection ends while a real master looks at
+    SUBSCRIBE, it is now and then never told so, and the framework stays listed (1 of 5 in one run,
+    for the 100 s that were looked at). Its roles are all suppressed, so that it is offered
+    nothing."""
     with CallProxy(scene.master.url) as proxy:
 
         def cut_the_first(sent: SentCall) -> Verdict:
@@ -124,11 +128,12 @@ def test_a_first_subscribe_that_was_cut_off_leaves_no_framework_behind(scene: Sc
         daemon.api.apply(service("web", 1))
         scene.wait_for_running(framework_id, "web", 1)
 
-        # A stream that was closed before the master had it in hand is noticed only when a write to
-        # it fails: the second heartbeat's at the latest, and one comes each 15 s.
-        wait_until(
-            lambda: scene.registered() == [framework_id], "the first one to be forgotten", 40.0
-        )
+    left = [one for one in scene.frameworks() if one["id"] != framework_id]
+    assert len(left) <= 1
+    for one in left:
+        assert not one["offers"]
+        assert not one["tasks"]
+        assert one["failover_timeout"] == 0
 
 
 def test_a_daemon_killed_before_its_framework_was_whole_starts_over(scene: Scene) -> None:

@@ -28,7 +28,11 @@ from tests.mesos.running import RunningSession
 from tests.mesos.test_operator import saying, serving, two_agents
 from tests.support.zookeeper import HOST, Nodes, ZooKeeperServer, ensure_zookeeper
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90, func_only=True)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(90, func_only=True),
+    pytest.mark.xdist_group("zookeeper"),
+]
 
 LABEL: Final = "json.info"
 QUICK: Final = SessionLimits(retry_initial_s=0.05, retry_s_max=0.2)
