@@ -1,26 +1,51 @@
-"""Agents and jobs for placement alone: three sizes of agents with attributes, jobs of a hundred
-tasks of which half may run anywhere, a quarter once a host, a quarter only where an attribute fits.
+"""Agents and jobs for placement alone, as a file in `workloads/` describes them, and what a round
+on them must reach.
 
-The same seed gives the same workload, in values that neither engine has to convert.
+Agents of three sizes carry five attributes besides their hostname. Of every four jobs two may run
+anywhere, one once a host, and one only where an attribute has a certain value. The same file gives
+the same workload each time, in values that neither engine has to convert.
 """
 
+from collections.abc import Mapping
+from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
+import msgspec
+
+from benchmarks.values import Floor
 from scheduler.core.model.job import Constraint, Operator
 from scheduler.core.model.resources import MILLI, Amounts
 
+FOLDER = Path(__file__).parent / "workloads"
 SEED = 42
-TASKS_A_JOB = 100
 AGENT_SIZES = ((16, 65_536), (32, 131_072), (64, 262_144))
 CPU_MILLIS = (100, 250, 500, 1_000, 2_000)
 MEM_MIB = (128, 256, 512, 1_024, 2_048)
-RACKS = 200
-ATTRIBUTES = {
-    "zone": tuple(f"z{number}" for number in range(3)),
-    "generation": tuple(f"g{number}" for number in range(4)),
-    "disk": ("ssd", "hdd"),
-}
+RACKS = tuple(f"rack{number}" for number in range(200))
+ZONES = tuple(f"zone{number}" for number in range(3))
+SYSTEMS = ("deb", "rhel")
+GENERATIONS = tuple(f"gen{number}" for number in range(4))
+DISKS = ("ssd", "hdd")
+
+
+class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A file in `workloads/`. `distinct`: no two jobs ask for the same amounts. `against` names the
+    functions of `naive.py` that a round is compared with. What takes minutes a round is run
+    `on_request`, by its whole name, and not with all others."""
+
+    about: str
+    agents: int
+    jobs: int
+    tasks_a_job: int
+    against: tuple[str, ...]
+    floors: Mapping[str, Floor]
+    distinct: bool = False
+    on_request: bool = False
+
+    @property
+    def tasks(self) -> int:
+        return self.jobs * self.tasks_a_job
 
 
 class Agent(NamedTuple):
@@ -44,31 +69,52 @@ class Workload(NamedTuple):
     jobs: list[Job]
 
 
-def make(agents: int, tasks: int) -> Workload:
+def described() -> dict[str, Described]:
+    """All files, by name."""
+    return {
+        file.stem: msgspec.yaml.decode(file.read_bytes(), type=Described)
+        for file in sorted(FOLDER.glob("*.yaml"))
+    }
+
+
+def make(described: Described) -> Workload:
     random = Random(SEED)
-    jobs = -(-tasks // TASKS_A_JOB)
-    return Workload(
-        [_agent(random, number) for number in range(agents)],
-        [
-            _job(random, number, min(TASKS_A_JOB, tasks - number * TASKS_A_JOB))
-            for number in range(jobs)
-        ],
-    )
+    agents = [_agent(random, number) for number in range(described.agents)]
+    jobs = [_job(random, number, described) for number in range(described.jobs)]
+    return Workload(agents, jobs)
 
 
 def _agent(random: Random, number: int) -> Agent:
     cpus, mem = random.choice(AGENT_SIZES)
-    attributes = {name: random.choice(values) for name, values in ATTRIBUTES.items()}
-    attributes["rack"] = f"r{number % RACKS}"
+    attributes = {
+        "rack": RACKS[number % len(RACKS)],
+        "zone": ZONES[number % len(ZONES)],
+        "os": random.choice(SYSTEMS),
+        "gen": random.choice(GENERATIONS),
+        "disktype": random.choice(DISKS),
+    }
     return Agent(f"agent-{number}", cpus * MILLI, mem * MILLI, attributes)
 
 
-def _job(random: Random, number: int, tasks: int) -> Job:
-    amounts = Amounts(random.choice(CPU_MILLIS), random.choice(MEM_MIB) * MILLI)
+def _job(random: Random, number: int, described: Described) -> Job:
+    cpus, mem = random.choice(CPU_MILLIS), random.choice(MEM_MIB) * MILLI
+    if described.distinct:
+        mem += number
     constraint = None
     if number % 4 == 1:
         constraint = Constraint("hostname", Operator.UNIQUE)
     elif number % 4 == 3:
-        attribute = random.choice(list(ATTRIBUTES))
-        constraint = Constraint(attribute, Operator.IS, random.choice(ATTRIBUTES[attribute]))
-    return Job(f"job-{number}", tasks, amounts, constraint)
+        constraint = _attribute_is(random)
+    return Job(f"job-{number}", described.tasks_a_job, Amounts(cpus, mem), constraint)
+
+
+def _attribute_is(random: Random) -> Constraint:
+    attribute = random.choice(("zone", "os", "gen", "disktype", "rack"))
+    values = {
+        "zone": random.choice(ZONES),
+        "os": random.choice(SYSTEMS),
+        "gen": random.choice(GENERATIONS),
+        "disktype": random.choice(DISKS),
+        "rack": random.choice(RACKS),
+    }
+    return Constraint(attribute, Operator.IS, values[attribute])

@@ -178,7 +178,9 @@ class Attempts:
         due = None
         if not_before is not None and not_before > desk.now.wall:
             due = desk.mono_of(not_before)
-        added = desk.queue.add(key, job.spec.template.role, job.spec.priority, due)
+        template = job.spec.template
+        choosy = bool(template.constraints)
+        added = desk.queue.add(key, template.role, job.spec.priority, due, choosy=choosy)
         if added and due is not None:
             desk.deadlines.add(due, Due.BACKOFF_ENDS, key)
 

@@ -22,11 +22,13 @@ from scheduler.core.placement.rows import Rows
 
 class Waiting:
     """The waiting instances of one job. `active` keeps the order of arrival; `tries` counts how
-    often it was matched with rows, `parked_at` is when that last failed (monotonic)."""
+    often it was matched with rows, `parked_at` is when that last failed (monotonic). `choosy`: only
+    some agents will do."""
 
     __slots__ = (
         "active",
         "backoff",
+        "choosy",
         "job",
         "order",
         "parked_at",
@@ -40,6 +42,7 @@ class Waiting:
         self.job = job
         self.role = role
         self.priority = priority
+        self.choosy = False
         self.order = order
         self.active: dict[int, None] = {}
         self.backoff: dict[int, float] = {}
@@ -78,7 +81,15 @@ class Queue:
 
     # --- who waits -------------------------------------------------------------------------------
 
-    def add(self, key: InstanceKey, role: Role, priority: int, due: float | None = None) -> bool:
+    def add(
+        self,
+        key: InstanceKey,
+        role: Role,
+        priority: int,
+        due: float | None = None,
+        *,
+        choosy: bool = False,
+    ) -> bool:
         """Make an instance wait, from `due` (monotonic) on. True when it is new or due at another
         time than before. A job whose role changes is discarded first."""
         group = self._groups.get(key.job)
@@ -86,6 +97,7 @@ class Queue:
             self._order += 1
             group = self._groups[key.job] = Waiting(key.job, role, priority, self._order)
         group.priority = priority
+        group.choosy = choosy
         if due is None:
             if key.instance in group.active:
                 return False
@@ -148,9 +160,10 @@ class Queue:
 
     def awake(self, role: Role) -> list[Waiting]:
         """The groups of a role that are to be tried on the rows held: by priority, then in order
-        of arrival."""
+        of arrival, the choosy ones first. Who can run anywhere would else fill the few agents that
+        others need, and find place elsewhere as well."""
         groups = list(self._lines[role].awake.values())
-        groups.sort(key=lambda group: (-group.priority, group.order))
+        groups.sort(key=lambda group: (-group.priority, not group.choosy, group.order))
         return groups
 
     def has_awake(self, role: Role) -> bool:

@@ -21,6 +21,14 @@ def test_priority_goes_before_arrival() -> None:
     assert names(queue) == ["urgent", "late", "later"]
 
 
+def test_among_equals_those_that_need_certain_agents_go_first() -> None:
+    queue = Queue()
+    queue.add(key("anywhere"), ROLE, 50)
+    queue.add(key("on-rack-1"), ROLE, 50, choosy=True)
+    queue.add(key("urgent"), ROLE, 90)
+    assert names(queue) == ["urgent", "on-rack-1", "anywhere"]
+
+
 def test_roles_do_not_see_each_other() -> None:
     queue = Queue()
     queue.add(key("web"), ROLE, 50)
