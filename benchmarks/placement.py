@@ -103,8 +103,9 @@ def grouped(offers: Sequence[Offer], jobs: Sequence[Job]) -> Ours:
         began = time.process_time()
         constraints = (job.constraint,) if job.constraint is not None else ()
         group = Group(ROLE, job.amounts, constraints=constraints)
-        for row, instances in place(rows, group, job.tasks).shares:
-            cut = assign(rows, group, row, instances, seed=len(placed))
+        shares = place(rows, group, job.tasks).shares
+        cuts = assign(rows, group, shares, seed=len(placed))
+        for (row, _), cut in zip(shares, cuts, strict=True):
             placed += [(job.name, rows[row].agent.hostname)] * len(cut)
         decisions_s.append(time.process_time() - began)
     return Ours(placed, decisions_s)

@@ -6,7 +6,8 @@ It asks the master about those that say nothing; what the master's silence means
 """
 
 from collections import deque
-from typing import NamedTuple
+
+import msgspec
 
 from scheduler.core.deadlines import Due
 from scheduler.core.desk import Desk
@@ -16,7 +17,7 @@ from scheduler.core.model.instance import AttemptState
 from scheduler.core.state import Found
 
 
-class Launched(NamedTuple):
+class Launched(msgspec.Struct, frozen=True, gc=False):
     """`asked`: we asked the master about it once already."""
 
     due: float

@@ -102,12 +102,12 @@ class Placing:
         placed = place(rows, group, len(indexes))
         waiting.shortfall = placed.shortfall
         waiting.tries += 1
+        following = iter(indexes)
         made = 0
-        for row, count in placed.shares:
-            share = indexes[made : made + count]
-            cut = assign(rows, group, row, count, seed=self._seed(job, share[0]))
+        cuts = assign(rows, group, placed.shares, self._desk.random.getrandbits(32))
+        for (row, _), cut in zip(placed.shares, cuts, strict=True):
             agent = rows[row].agent
-            for index, carved in zip(share, cut, strict=False):
+            for index, carved in zip(islice(following, len(cut)), cut, strict=True):
                 launch = self._make_attempt(job, index, agent, carved)
                 launches.setdefault(row, []).append(launch)
             made += len(cut)
@@ -116,11 +116,6 @@ class Placing:
                 group = group_of(job.spec.template, frozenset(job.hosts))
             self._desk.queue.park(waiting, group, self._desk.now.mono)
         return made
-
-    def _seed(self, job: Job, index: int) -> int:
-        """Another one for each attempt of each instance."""
-        instance = job.instances.get(index)
-        return 31 * index + (instance.attempts if instance is not None else 0)
 
     def _make_attempt(self, job: Job, index: int, agent: AgentInfo, carved: Carved) -> Launch:
         desk = self._desk

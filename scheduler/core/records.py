@@ -29,7 +29,7 @@ class Desired(enum.StrEnum):
     DELETE = "delete"
 
 
-class JobRecord(msgspec.Struct, frozen=True):
+class JobRecord(msgspec.Struct, frozen=True, gc=False):
     """A declared job. `version` counts every change, `template_version` is the version in which the
     template changed last. `uid` is minted at the first submit and lives as long as the record.
     Instances that finished with a template older than `run_version` run again. `ended_at` is set

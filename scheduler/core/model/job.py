@@ -18,13 +18,13 @@ class Kind(enum.StrEnum):
     BATCH = "batch"
 
 
-class Shell(msgspec.Struct, frozen=True, tag="shell"):
+class Shell(msgspec.Struct, frozen=True, gc=False, tag="shell"):
     """A command line for `/bin/sh -c`."""
 
     line: str
 
 
-class Argv(msgspec.Struct, frozen=True, tag="argv"):
+class Argv(msgspec.Struct, frozen=True, gc=False, tag="argv"):
     """A program and its arguments, no shell between. `argv[0]` is the program."""
 
     argv: tuple[str, ...]
@@ -35,19 +35,19 @@ class ContainerType(enum.StrEnum):
     DOCKER = "docker"
 
 
-class Container(msgspec.Struct, frozen=True):
+class Container(msgspec.Struct, frozen=True, gc=False):
     image: str
     type: ContainerType = ContainerType.MESOS
 
 
-class Port(msgspec.Struct, frozen=True):
+class Port(msgspec.Struct, frozen=True, gc=False):
     """A port of the task: any free one of the agent's, or the fixed one named by `host`."""
 
     name: str
     host: int | None = None
 
 
-class Artifact(msgspec.Struct, frozen=True):
+class Artifact(msgspec.Struct, frozen=True, gc=False):
     """Something that the agent fetches into the sandbox before the start."""
 
     uri: str
@@ -63,7 +63,7 @@ class Operator(enum.StrEnum):
     LIKE = "like"
 
 
-class Constraint(msgspec.Struct, frozen=True):
+class Constraint(msgspec.Struct, frozen=True, gc=False):
     """`attribute operator value`. The attribute is `hostname`, `@region`, `@zone` or one of
     the agent's own.
 
@@ -75,21 +75,21 @@ class Constraint(msgspec.Struct, frozen=True):
     value: str = ""
 
 
-class HttpProbe(msgspec.Struct, frozen=True, tag="http"):
+class HttpProbe(msgspec.Struct, frozen=True, gc=False, tag="http"):
     port: str
     path: str = "/"
     scheme: str = "http"
 
 
-class TcpProbe(msgspec.Struct, frozen=True, tag="tcp"):
+class TcpProbe(msgspec.Struct, frozen=True, gc=False, tag="tcp"):
     port: str
 
 
-class CommandProbe(msgspec.Struct, frozen=True, tag="command"):
+class CommandProbe(msgspec.Struct, frozen=True, gc=False, tag="command"):
     line: str
 
 
-class HealthCheck(msgspec.Struct, frozen=True):
+class HealthCheck(msgspec.Struct, frozen=True, gc=False):
     """The agent's executor kills the task after `failures` failed probes in a row.
 
     `port` of a probe names one of the template's ports.
@@ -103,7 +103,7 @@ class HealthCheck(msgspec.Struct, frozen=True):
     failures: int = 3
 
 
-class Template(msgspec.Struct, frozen=True):
+class Template(msgspec.Struct, frozen=True, gc=False):
     role: Role
     command: Shell | Argv | None
     amounts: Amounts
@@ -124,7 +124,7 @@ class RestartPolicy(enum.StrEnum):
     NEVER = "never"
 
 
-class Restart(msgspec.Struct, frozen=True):
+class Restart(msgspec.Struct, frozen=True, gc=False):
     """When an ended attempt is followed by another, and how long after.
 
     The delay is `initial * factor ** (failures in a row - 1)`, at most `max`. `attempts` bounds the
@@ -143,7 +143,7 @@ class OnReturn(enum.StrEnum):
     KEEP_OLD = "keep_old"
 
 
-class Unreachable(msgspec.Struct, frozen=True):
+class Unreachable(msgspec.Struct, frozen=True, gc=False):
     """What to do with a task on a partitioned agent: wait, then replace; when it returns, keep one.
 
     `replace_after_s` None: never replace, wait for ever.
@@ -153,14 +153,14 @@ class Unreachable(msgspec.Struct, frozen=True):
     on_return: OnReturn = OnReturn.KEEP_NEW
 
 
-class Update(msgspec.Struct, frozen=True):
+class Update(msgspec.Struct, frozen=True, gc=False):
     """One instance at a time, the old one stopped first; the next follows when the new one has run
     (healthy, where it has a check) for `min_healthy_s`."""
 
     min_healthy_s: float = 10.0
 
 
-class JobSpec(msgspec.Struct, frozen=True):
+class JobSpec(msgspec.Struct, frozen=True, gc=False):
     job: JobId
     kind: Kind
     instances: int

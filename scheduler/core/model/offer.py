@@ -6,7 +6,7 @@ from scheduler.core.model.ids import AgentId, OfferId, Role
 from scheduler.core.model.resources import Amounts, OfferedResource
 
 
-class AgentInfo(msgspec.Struct, frozen=True):
+class AgentInfo(msgspec.Struct, frozen=True, gc=False):
     """What stays the same from one offer of an agent to the next.
 
     `attributes` maps names to text (numbers as Mesos prints them: `8`, `2.5`; ranges `[1-2]`; sets
@@ -34,7 +34,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
     unavailable_from: float | None = None
 
 
-class AgentSeen(msgspec.Struct, frozen=True):
+class AgentSeen(msgspec.Struct, frozen=True, gc=False):
     """An agent as the operator API lists it."""
 
     agent: AgentInfo

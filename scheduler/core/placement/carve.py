@@ -22,6 +22,7 @@ PORTS = "ports"
 
 Pool = dict[str, tuple[OfferedResource, ...]]
 """Entries that we may use, by name; reserved ones first, else in the order offered."""
+Scalars = tuple[tuple[str, int], ...]
 _Pieces = tuple[CarvedResource, ...]
 
 
@@ -55,18 +56,16 @@ def pooled(pool: Pool, resources: Iterable[OfferedResource]) -> Pool:
 
 
 def carve(
-    pool: Pool, amounts: Amounts, ports: tuple[Port, ...] = (), count: int = 1, seed: int = 0
+    pool: Pool, scalars: Scalars, ports: tuple[Port, ...] = (), count: int = 1, seed: int = 0
 ) -> Cut:
-    """Exactly `amounts` and `ports` for each of `count` tasks, or of as many as the pool holds. One
-    pass for all of them: neighbours that get the same share one value.
+    """Exactly these `scalars` and `ports` for each of `count` tasks, or of as many as the pool
+    holds. One pass for all of them: neighbours that get the same share one value.
 
     Reserved entries are used before unreserved ones: they count to our role's consumption whether
-    we use them or not, while unreserved resources can serve others. An amount of 0 makes no piece,
-    since Mesos drops zero scalars. `seed` chooses where the search for dynamic ports begins: a port
-    that was just freed may still be in TIME_WAIT or known to clients, so the lowest free one is the
-    worst choice.
+    we use them or not, while unreserved resources can serve others. `seed` chooses where the search
+    for dynamic ports begins: a port that was just freed may still be in TIME_WAIT or known to
+    clients, so the lowest free one is the worst choice.
     """
-    scalars = scalars_of(amounts)
     if not ports:
         cut = _cut_from_first(pool, scalars, count)
         if cut is not None:
@@ -87,18 +86,19 @@ def carve(
     return Cut(_together(columns, numbers), left)
 
 
-def scalars_of(amounts: Amounts) -> list[tuple[str, int]]:
-    """The names of what is asked for at all, and how much."""
+def scalars_of(amounts: Amounts) -> Scalars:
+    """The names of what is asked for, and how much. An amount of 0 asks for nothing, since Mesos
+    drops zero scalars."""
     scalars = (
         ("cpus", amounts.cpus),
         ("mem", amounts.mem),
         ("disk", amounts.disk),
         ("gpus", amounts.gpus),
     )
-    return [one for one in scalars if one[1]]
+    return tuple([one for one in scalars if one[1]])
 
 
-def _cut_from_first(pool: Pool, scalars: Sequence[tuple[str, int]], count: int) -> Cut | None:
+def _cut_from_first(pool: Pool, scalars: Scalars, count: int) -> Cut | None:
     """What `carve` gives in the usual case, that the first entry of each name has more than all
     tasks ask for, in a fraction of the time."""
     left = dict(pool)

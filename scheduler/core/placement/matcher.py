@@ -8,8 +8,7 @@ one. The same rows and the same group always give the same answer.
 It knows nothing of queues, priorities and budgets: one call is one group, in time linear in rows.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -17,7 +16,7 @@ import numpy as np
 from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Constraint, Operator, Port, Template
 from scheduler.core.model.resources import Amounts
-from scheduler.core.placement.carve import PORTS, Carved, carve
+from scheduler.core.placement.carve import PORTS, Carved, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import HOSTNAME
 from scheduler.core.placement.reasons import Cause, Reason, Shortfall
@@ -39,11 +38,8 @@ class Group(msgspec.Struct, frozen=True):
         return any(one.operator is Operator.UNIQUE for one in self.constraints)
 
 
-class Share(NamedTuple):
-    """How many instances of a group a row is to take."""
-
-    row: int
-    instances: int
+Share = tuple[int, int]
+"""A row, and how many instances of the group it is to take."""
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -54,7 +50,7 @@ class Placed(msgspec.Struct, frozen=True):
 
     @property
     def instances(self) -> int:
-        return sum([share.instances for share in self.shares])
+        return sum([instances for _, instances in self.shares])
 
 
 def group_of(template: Template, taken_hosts: frozenset[str] = frozenset()) -> Group:
@@ -64,48 +60,51 @@ def group_of(template: Template, taken_hosts: frozenset[str] = frozenset()) -> G
 def place(rows: Rows, group: Group, count: int) -> Placed:
     """Choose rows for `count` instances, as many as fit."""
     rows.sync()
-    shares = _choose(rows, group, count)
-    missing = count - sum([share.instances for share in shares])
+    placed = Placed(_choose(rows, group, count))
+    missing = count - placed.instances
     if not missing:
-        return Placed(tuple(shares))
-    return Placed(tuple(shares), _explain(rows, group, shares, missing))
+        return placed
+    return Placed(placed.shares, _explain(rows, group, placed.shares, missing))
 
 
-def assign(rows: Rows, group: Group, row: int, count: int, seed: int) -> tuple[Carved, ...]:
-    """Cut the pieces for `count` instances out of the row and note them as taken.
+def assign(
+    rows: Rows, group: Group, shares: Iterable[Share], seed: int
+) -> list[tuple[Carved, ...]]:
+    """For each share, cut the pieces of its instances out of its row and note them as taken.
 
-    Fewer, or none: the row does not hold more (any more). Right after `place`, in its order, that
-    cannot be; it can when the row changed since. `seed` spreads dynamic ports.
+    Fewer than its instances, or none: the row does not hold more (any more). Right after `place`
+    that cannot be; it can when the row changed since. `seed` spreads dynamic ports.
     """
-    found = rows.get(row)
-    if found is None or found.role != group.role:
-        return ()
-    cut = carve(found.pool, group.amounts, group.ports, count, seed)
-    if cut.tasks:
-        amounts, count = group.amounts, len(cut.tasks)
-        asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(group.ports))
-        rows.take(row, cut.left, [count * one for one in asked])
-    return cut.tasks
+    amounts, ports = group.amounts, group.ports
+    asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(ports))
+    scalars = scalars_of(amounts)
+    cuts = []
+    for row, instances in shares:
+        found = rows.get(row)
+        tasks: tuple[Carved, ...] = ()
+        if found is not None and found.role == group.role:
+            tasks, left = carve(found.pool, scalars, ports, instances, seed + row)
+            if tasks:
+                rows.take(row, left, asked, len(tasks))
+        cuts.append(tasks)
+    return cuts
 
 
 # --- choosing ------------------------------------------------------------------------------------
 
 
-def _choose(rows: Rows, group: Group, count: int) -> list[Share]:
+def _choose(rows: Rows, group: Group, count: int) -> tuple[Share, ...]:
     """The first rows in order that take the instances, each filled before the next."""
     order = rows.order
     candidates = order[_fitting(rows, group)[order]]
     if group.unique:
         candidates = _first_of_each_host(rows, candidates, count)
-    shares = []
     candidates = candidates[:count]
     takes = _capacity(rows, group, candidates, count)
-    for row, instances in zip(candidates.tolist(), takes.tolist(), strict=True):
-        shares.append(Share(row, min(instances, count)))
-        count -= instances
-        if count <= 0:
-            break
-    return shares
+    before = np.cumsum(takes) - takes
+    needed = int(np.searchsorted(before, count))
+    takes = np.minimum(takes, count - before)[:needed]
+    return tuple(zip(candidates[:needed].tolist(), takes.tolist(), strict=True))
 
 
 def _fitting(rows: Rows, group: Group) -> Mask:
@@ -183,7 +182,8 @@ def _explain(rows: Rows, group: Group, shares: Sequence[Share], missing: int) ->
     if not len(held):
         return Shortfall(missing, 0, (Cause(Reason.NO_OFFERS, 0),))
     used = np.zeros(rows.size, np.int64)
-    used[[share.row for share in shares]] = [share.instances for share in shares]
+    for row, instances in shares:
+        used[row] = instances
     checks = _checks(rows, group, used)
     fails = np.array([check.fails[held] for check in checks])
     first = fails.argmax(axis=0)

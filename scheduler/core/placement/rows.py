@@ -8,7 +8,7 @@ calls first.
 This table does not decide anything and does not know jobs: `matcher.py` does and asks it for masks.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -68,10 +68,6 @@ class Row:
         self.pool = pooled(self.pool, offer.resources)
         pool = self.pool
         self.free = [amount_of(pool[name]) if name in pool else 0 for name in COLUMN_NAMES]
-
-    def take(self, left: Pool, used: Iterable[int]) -> None:
-        self.pool = left
-        self.free = [free - gone for free, gone in zip(self.free, used, strict=True)]
 
 
 class Rows:
@@ -169,10 +165,12 @@ class Rows:
         self._renewed.add(row)
         return tuple(gone.offers)
 
-    def take(self, row: int, left: Pool, used: Iterable[int]) -> None:
-        """What was carved out of the row's pool, `used` in all (in the order of COLUMN_NAMES), is
-        gone; what is left stays on offer."""
-        self[row].take(left, used)
+    def take(self, row: int, left: Pool, asked: Sequence[int], times: int) -> None:
+        """What was carved out of the row's pool is gone, `times` as much as `asked` (in the order
+        of COLUMN_NAMES); what is left stays on offer."""
+        found = self[row]
+        found.pool = left
+        found.free = [free - times * one for free, one in zip(found.free, asked, strict=True)]
         self._stale.add(row)
 
     def by_role(self, role: Role) -> tuple[int, ...]:

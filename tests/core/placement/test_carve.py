@@ -13,7 +13,7 @@ from scheduler.core.model.resources import (
     OfferedResource,
     PortRange,
 )
-from scheduler.core.placement.carve import Carved, Pool, carve, pooled
+from scheduler.core.placement.carve import Carved, Pool, carve, pooled, scalars_of
 from tests.core.placement import values
 from tests.core.placement.values import SCALARS, scalar, unhurried
 
@@ -33,7 +33,7 @@ def cut_from(
     seed: int = 0,
 ) -> tuple[Carved, Pool]:
     """One task's, which must fit, and what is left."""
-    (carved,), left = carve(pooled({}, resources), amounts, ports, 1, seed)
+    (carved,), left = carve(pooled({}, resources), scalars_of(amounts), ports, 1, seed)
     return carved, left
 
 
@@ -75,7 +75,7 @@ def test_as_many_tasks_as_fit_are_cut_and_together_with_what_is_left_are_what_wa
     count: int,
     seed: int,
 ) -> None:
-    tasks, left = carve(pooled({}, resources), amounts, ports, count, seed)
+    tasks, left = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
 
     assert fits(resources, amounts, ports, len(tasks))
     assert len(tasks) == count or not fits(resources, amounts, ports, len(tasks) + 1)
@@ -96,7 +96,7 @@ def test_each_task_gets_exactly_what_it_asks_for(
     count: int,
     seed: int,
 ) -> None:
-    tasks, _ = carve(pooled({}, resources), amounts, ports, count, seed)
+    tasks, _ = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
 
     for carved in tasks:
         for name in SCALARS:
@@ -124,7 +124,7 @@ def test_pieces_are_one_an_identity_and_never_empty(
     count: int,
     seed: int,
 ) -> None:
-    tasks, left = carve(pooled({}, resources), amounts, ports, count, seed)
+    tasks, left = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
 
     assert all(entry.scalar > 0 or entry.ranges for entry in entries_of(left))
     for carved in tasks:
@@ -145,7 +145,7 @@ def test_unreserved_is_touched_only_when_reserved_is_used_up(
     count: int,
     seed: int,
 ) -> None:
-    _, left = carve(pooled({}, resources), amounts, ports, count, seed)
+    _, left = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
 
     def unreserved(entries: Iterable[OfferedResource], name: str) -> int:
         return sum(e.scalar for e in entries if e.name == name and e.usable and not e.reserved)
@@ -161,11 +161,11 @@ def test_many_tasks_at_once_get_what_they_would_get_one_after_the_other(
     resources: tuple[OfferedResource, ...], amounts: Amounts, count: int
 ) -> None:
     pool = pooled({}, resources)
-    together, left = carve(pool, amounts, (), count)
+    together, left = carve(pool, scalars_of(amounts), (), count)
 
     apart: list[Carved] = []
     for _ in range(count):
-        tasks, pool = carve(pool, amounts)
+        tasks, pool = carve(pool, scalars_of(amounts))
         apart += tasks
 
     assert (list(together), left) == (apart, pool)
@@ -192,7 +192,7 @@ def test_an_amount_of_nothing_makes_no_piece() -> None:
 def test_a_negative_amount_fits_nowhere() -> None:
     pool = pooled({}, [scalar("cpus", 500)])
 
-    assert carve(pool, Amounts(cpus=-1)) == ((), pool)
+    assert carve(pool, scalars_of(Amounts(cpus=-1))) == ((), pool)
 
 
 def test_ports_come_in_the_order_asked_and_dynamic_ones_avoid_the_fixed() -> None:
@@ -207,7 +207,7 @@ def test_ports_come_in_the_order_asked_and_dynamic_ones_avoid_the_fixed() -> Non
 def test_a_fixed_port_asked_for_twice_fits_nowhere() -> None:
     pool = pooled({}, [values.ports((10, 20))])
 
-    assert carve(pool, Amounts(), (fixed(11), fixed(11))) == ((), pool)
+    assert carve(pool, (), (fixed(11), fixed(11))) == ((), pool)
 
 
 def test_a_port_that_was_just_freed_is_rarely_chosen_again() -> None:

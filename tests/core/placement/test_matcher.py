@@ -50,7 +50,7 @@ def test_nothing_is_over_committed_and_everything_is_placed_or_explained(
         for row, instances in placed.shares:
             for seed in range(instances):
                 assert could_run(rows, row, group, taken)
-                (carved,) = assign(rows, group, row, 1, seed)
+                ((carved,),) = assign(rows, group, [(row, 1)], seed)
                 pieces.setdefault(row, []).extend(carved.resources)
                 taken |= {rows[row].agent.hostname}
         missing = count - placed.instances
@@ -80,7 +80,7 @@ def test_the_same_offers_and_groups_give_the_same_places(
         for group, count in queue:
             placed = place(rows, group, count)
             seen.append(placed)
-            seen += [assign(rows, group, row, instances, 7) for row, instances in placed.shares]
+            seen += assign(rows, group, placed.shares, 7)
         return seen
 
     assert run() == run()
@@ -187,12 +187,11 @@ def test_what_the_best_row_lacks_is_told_for_rows_that_fail_by_nothing_else() ->
 def test_a_row_that_has_gone_or_shrunk_since_gives_nothing() -> None:
     rows = table(offer("1", agent("a"), scalar("cpus", 1000)))
     group = Group(WEB, Amounts(cpus=600))
-    ((row, _),) = place(rows, group, 1).shares
+    shares = place(rows, group, 1).shares
 
-    assert len(assign(rows, group, row, 2, 0)) == 1
-    assert assign(rows, group, row, 1, 0) == ()
+    assert [len(tasks) for tasks in assign(rows, group, [*shares, *shares], 0)] == [1, 0]
     rows.remove_offer(OfferId("1"))
-    assert assign(rows, group, row, 1, 0) == ()
+    assert assign(rows, group, shares, 0) == [()]
 
 
 def test_several_offers_of_an_agent_are_used_together() -> None:
@@ -200,9 +199,8 @@ def test_several_offers_of_an_agent_are_used_together() -> None:
         offer("1", agent("a"), scalar("cpus", 600)), offer("2", agent("a"), scalar("cpus", 600))
     )
     group = Group(WEB, Amounts(cpus=1000))
-    ((row, _),) = place(rows, group, 1).shares
 
-    (carved,) = assign(rows, group, row, 1, 0)
+    ((carved,),) = assign(rows, group, place(rows, group, 1).shares, 0)
 
     assert carved.resources == (CarvedResource("cpus", b"", 1000),)
 

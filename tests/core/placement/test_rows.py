@@ -12,7 +12,7 @@ from scheduler.core.model.ids import AgentId, OfferId
 from scheduler.core.model.job import Port
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource
-from scheduler.core.placement.carve import amount_of, carve
+from scheduler.core.placement.carve import amount_of, carve, scalars_of
 from scheduler.core.placement.rows import COLUMN_NAMES, Rows
 from tests.core.placement import values
 from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried
@@ -65,10 +65,10 @@ def test_a_rescind_makes_the_rest_of_a_used_row_whole_again() -> None:
     rows = Rows()
     at = rows.add(offer("1", A, scalar("cpus", 500)))
     rows.add(offer("2", A, scalar("cpus", 700)))
-    tasks, left = carve(rows[at].pool, Amounts(cpus=900))
+    tasks, left = carve(rows[at].pool, (("cpus", 900),))
     assert tasks
     before = rows[at].arrival
-    rows.take(at, left, (900, 0, 0, 0, 0))
+    rows.take(at, left, (900, 0, 0, 0, 0), 1)
 
     assert rows.remove_offer(OfferId("1"))
 
@@ -149,10 +149,10 @@ class RowsMachine(RuleBasedStateMachine):
     def take(self, choice: Any, asked: Amounts, seed: int) -> None:
         row = self.rows.row_of(choice.choice(sorted(self.held)))
         assert row is not None
-        tasks, left = carve(self.rows[row].pool, asked, (Port("any"),), 1, seed)
+        tasks, left = carve(self.rows[row].pool, scalars_of(asked), (Port("any"),), 1, seed)
         if tasks:
             used = (asked.cpus, asked.mem, asked.disk, asked.gpus, 1)
-            self.rows.take(row, left, used)
+            self.rows.take(row, left, used, 1)
 
     @rule()
     def clear(self) -> None:
