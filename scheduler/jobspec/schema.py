@@ -289,7 +289,8 @@ class JobBody(Body):
         default=None, description="Mesos role; that of the settings if left out"
     )
     priority: Annotated[int, whole(0, 100)] = Field(
-        default=50, description="higher ones are placed first"
+        default=50,
+        description="higher ones are placed first; among equals jobs with constraints, then the older",
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default={}, description="names and values for people"
