@@ -9,7 +9,8 @@ import math
 import re
 from typing import Final
 
-from scheduler.core.model.job import Constraint, Operator
+from scheduler.core.model.job import Combined, Condition, Constraint, Operator
+from scheduler.core.placement.constraints import text_of
 from scheduler.jobspec.problems import NOT_CARRIED_OUT, Wrong, kind_of, quoted
 
 ATTRIBUTE_PATTERN: Final = r"(hostname|@region|@zone|[A-Za-z0-9_][A-Za-z0-9_.-]*)"
@@ -63,9 +64,13 @@ def _unique(attribute: str, rest: str) -> Constraint:
     return Constraint(attribute, Operator.UNIQUE)
 
 
-def constraint_text(constraint: Constraint) -> str:
-    words = (constraint.attribute, constraint.operator.value, constraint.value)
-    return " ".join(word for word in words if word)
+def constraint_value(condition: Condition) -> object:
+    """What is read as this condition again: text, or a mapping where some are combined."""
+    match condition:
+        case Constraint():
+            return text_of(condition)
+        case Combined(junction, conditions):
+            return {junction.value: [constraint_value(one) for one in conditions]}
 
 
 def check_expression(expression: str) -> None:

@@ -290,7 +290,8 @@ class JobBody(Body):
     )
     priority: Annotated[int, whole(0, 100)] = Field(
         default=50,
-        description="higher ones are placed first; among equals jobs with constraints, then the older",
+        description="higher ones are placed first; among equals jobs with constraints, then the "
+        "older",
     )
     labels: dict[LabelKey, LabelValue] = Field(
         default={}, description="names and values for people"

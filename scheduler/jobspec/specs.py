@@ -30,7 +30,7 @@ from scheduler.core.model.job import (
     Update,
 )
 from scheduler.core.model.resources import MILLI, Amounts
-from scheduler.jobspec.constraints import constraint_text
+from scheduler.jobspec.constraints import constraint_value
 from scheduler.jobspec.fields import NEVER
 from scheduler.jobspec.quantities import decimal_number, duration_text, size_text
 from scheduler.jobspec.schema import (
@@ -139,7 +139,7 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "ports": [_given(name=port.name, host=port.host) for port in template.ports],
         "env": dict(template.env),
         "artifacts": [_artifact_value(artifact) for artifact in template.artifacts],
-        "constraints": [constraint_text(constraint) for constraint in template.constraints],
+        "constraints": [constraint_value(condition) for condition in template.constraints],
         "checks": {} if template.health is None else {"health": _health_value(template.health)},
         "kill": _changed("grace", template.kill_grace_s, KILL_GRACE_S_DEFAULT),
         "restart": _restart_value(spec),

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.model.job import Constraint, Operator
-from scheduler.jobspec.constraints import check_expression, constraint_text, parse_constraint
+from scheduler.jobspec.constraints import check_expression, constraint_value, parse_constraint
 from scheduler.jobspec.problems import Wrong
 from tests.jobspec.documents import unhurried
 
@@ -26,7 +26,7 @@ GOOD = [
 @pytest.mark.parametrize(("text", "constraint"), GOOD)
 def test_a_constraint_is_read_and_written(text: str, constraint: Constraint) -> None:
     assert parse_constraint(text) == constraint
-    assert constraint_text(constraint) == text
+    assert constraint_value(constraint) == text
 
 
 def test_white_space_around_the_words_does_not_count() -> None:

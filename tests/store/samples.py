@@ -14,13 +14,16 @@ from scheduler.core.model.instance import (
 from scheduler.core.model.job import (
     Argv,
     Artifact,
+    Combined,
     CommandProbe,
+    Condition,
     Constraint,
     Container,
     ContainerType,
     HealthCheck,
     HttpProbe,
     JobSpec,
+    Junction,
     Kind,
     OnReturn,
     Operator,
@@ -96,6 +99,20 @@ commands = (
     | st.builds(Argv, argv=st.lists(texts, max_size=4).map(tuple))
     | st.none()
 )
+conditions: st.SearchStrategy[Condition] = st.recursive(
+    st.builds(
+        Constraint,
+        attribute=texts,
+        operator=st.sampled_from(list(Operator)),
+        value=texts,
+        values=st.lists(texts, max_size=2).map(tuple),
+        count=counts,
+    ),
+    lambda inner: st.builds(
+        Combined, st.sampled_from(list(Junction)), st.lists(inner, max_size=2).map(tuple)
+    ),
+    max_leaves=3,
+)
 templates = st.builds(
     Template,
     role=texts.map(Role),
@@ -110,12 +127,7 @@ templates = st.builds(
         st.builds(Artifact, uri=texts, extract=st.booleans(), output_file=st.none() | texts),
         max_size=2,
     ).map(tuple),
-    constraints=st.lists(
-        st.builds(
-            Constraint, attribute=texts, operator=st.sampled_from(list(Operator)), value=texts
-        ),
-        max_size=2,
-    ).map(tuple),
+    constraints=st.lists(conditions, max_size=2).map(tuple),
     health=st.none() | st.builds(HealthCheck, probe=probes, delay_s=times, failures=counts),
     kill_grace_s=times,
     max_runtime_s=st.none() | times,
@@ -167,6 +179,7 @@ attempts = st.builds(
     away_since=st.none() | times,
     end=st.none()
     | st.builds(WantedEnd, reason=st.sampled_from(list(EndReason)), grace_s=times, at=times),
+    attributes=pairs,
 )
 instances = st.builds(
     Instance,

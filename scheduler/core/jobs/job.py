@@ -8,7 +8,7 @@ from collections import Counter, deque
 
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.instance import AttemptState, Instance, Outcome
-from scheduler.core.model.job import JobSpec, Kind, Operator
+from scheduler.core.model.job import Constraint, JobSpec, Kind, Operator
 from scheduler.core.records import Desired, JobRecord
 
 
@@ -127,8 +127,8 @@ class Job:
         self.live = 0
         self.outcomes = 0
         self.unique_hosts = any(
-            constraint.operator is Operator.UNIQUE
-            for constraint in self.record.spec.template.constraints
+            isinstance(condition, Constraint) and condition.operator is Operator.UNIQUE
+            for condition in self.record.spec.template.constraints
         )
 
     def _count(self, instance: Instance, sign: int) -> None:

@@ -72,6 +72,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     `away_since` is when the master first said that it cannot reach the task, or does not know it.
     `reason` and `message` are those of the last status (message cut to 4 kB by the codec).
+    `attributes` are the agent's at launch, those that the job's placement counts by.
     """
 
     task_id: TaskId
@@ -90,6 +91,7 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     message: str = ""
     away_since: float | None = None
     end: WantedEnd | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
     @property
     def live(self) -> bool:

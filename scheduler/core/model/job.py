@@ -6,6 +6,7 @@ Durations are seconds.
 """
 
 import enum
+from typing import NamedTuple
 
 import msgspec
 
@@ -58,21 +59,61 @@ class Artifact(msgspec.Struct, frozen=True, gc=False):
 
 
 class Operator(enum.StrEnum):
-    UNIQUE = "unique"
+    """How a constraint compares. The last four are *counted*: they look at the job's live tasks."""
+
     IS = "is"
+    IN = "in"
     LIKE = "like"
+    UNLIKE = "unlike"
+    LESS = "<"
+    AT_MOST = "<="
+    MORE = ">"
+    AT_LEAST = ">="
+    UNIQUE = "unique"
+    MAX_PER = "max_per"
+    CLUSTER = "cluster"
+    GROUP_BY = "group_by"
+
+    @property
+    def counted(self) -> bool:
+        return self in COUNTED
 
 
-class Constraint(msgspec.Struct, frozen=True, gc=False):
-    """`attribute operator value`. The attribute is `hostname`, `@region`, `@zone` or one of
-    the agent's own.
+COUNTED = frozenset({Operator.UNIQUE, Operator.MAX_PER, Operator.CLUSTER, Operator.GROUP_BY})
 
-    `like` takes a regular expression that must match the whole value.
+
+class Constraint(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """`attribute operator value`. The attribute is `hostname`, `@agent` (the agent's id),
+    `@region`, `@zone`, `@job` (the jobs that have live tasks on the agent) or one of the agent's
+    own.
+
+    `values` are what `in` allows; `count` is the number of `max_per`, and of values that `group_by`
+    expects at least (0: those that are seen); `value` is for the rest. `like` and `unlike` take a
+    regular expression for the whole value; `placement/constraints.py` has each operator's rule.
     """
 
     attribute: str
     operator: Operator
     value: str = ""
+    values: tuple[str, ...] = ()
+    count: int = 0
+
+
+class Junction(enum.StrEnum):
+    ALL = "all"
+    ANY = "any"
+    NOT = "not"
+
+
+class Combined(NamedTuple):
+    """`all` of some conditions, `any` of them, or `not` a single one. There is one at least.
+    Counted constraints are not combined: they stand for themselves."""
+
+    junction: Junction
+    conditions: "tuple[Condition, ...]"
+
+
+Condition = Constraint | Combined
 
 
 class HttpProbe(msgspec.Struct, frozen=True, gc=False, tag="http"):
@@ -112,7 +153,7 @@ class Template(msgspec.Struct, frozen=True, gc=False):
     ports: tuple[Port, ...] = ()
     env: tuple[tuple[str, str], ...] = ()
     artifacts: tuple[Artifact, ...] = ()
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[Condition, ...] = ()
     health: HealthCheck | None = None
     kill_grace_s: float = 3.0
     max_runtime_s: float | None = None

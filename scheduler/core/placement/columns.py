@@ -9,13 +9,14 @@ Columns know nothing of offers and free amounts: `rows.py` owns them, tells them
 become unknown, and gives the way to fill one.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.core.model.job import Constraint, Operator
-from scheduler.core.placement.constraints import HOSTNAME, matches
+from scheduler.core.placement.constraints import allows
 
 Mask = NDArray[np.bool_]
 Indexes = NDArray[np.int64]
@@ -26,8 +27,17 @@ MISSING = -1
 NO_VALUE = -3
 """Codes that no value has: not worked out yet; the agent lacks the attribute; no row has it."""
 
-PATTERNS_MAX = 256
-"""Tables of `like` kept a column; beyond that all are dropped and come back as they are used."""
+TABLES_MAX = 256
+"""Tables of constraints kept a column; beyond that all are dropped and come back as they are
+used."""
+
+
+class Counts(NamedTuple):
+    """`by_code` is for the values that rows have, `rest` for those that none has."""
+
+    codes: Codes
+    by_code: Indexes
+    rest: list[int]
 
 
 class AttributeColumn:
@@ -39,7 +49,7 @@ class AttributeColumn:
         self._codes: Codes = np.empty(0, np.int32)
         self._code_of: dict[str, int] = {}
         self._texts: list[str] = []
-        self._like: dict[str, list[bool]] = {}
+        self._tables: dict[Constraint, list[bool]] = {}
 
     def forget(self, rows: Indexes) -> None:
         self._codes[rows[rows < len(self._codes)]] = UNKNOWN
@@ -56,19 +66,36 @@ class AttributeColumn:
             codes[unknown] = [self._encoded(one) for one in self._values_at(unknown.tolist())]
         return codes
 
-    def mask(self, constraint: Constraint, taken_hosts: Iterable[str], size: int) -> Mask:
+    def mask(self, constraint: Constraint, size: int) -> Mask:
         """Which rows satisfy the constraint, by the rules of `constraints.satisfies`."""
         codes = self.codes(size)
         match constraint.operator:
             case Operator.IS:
                 code = self._code_of.get(constraint.value)
                 return np.equal(codes, NO_VALUE if code is None else code)
-            case Operator.LIKE:
-                return np.take(self._like_table(constraint.value), codes)
-            case Operator.UNIQUE if constraint.attribute == HOSTNAME:
-                return np.take(self._free_table(taken_hosts), codes)
-            case Operator.UNIQUE:
-                return np.zeros(size, np.bool_)
+            case Operator.IN:
+                return self.among(constraint.values, size)
+            case _:
+                return np.take(self._table(constraint), codes)
+
+    def among(self, values: Collection[str], size: int) -> Mask:
+        """Which rows have one of the values."""
+        codes = self.codes(size)
+        table = np.zeros(len(self._texts) + 1, np.bool_)
+        code_of = self._code_of
+        table[[code_of[value] for value in values if value in code_of]] = True
+        return np.take(table, codes)
+
+    def counted(self, counts: Mapping[str, int], size: int) -> Counts:
+        """For each code, the number that `counts` has for its value; for each row, its code. Like
+        all tables this has one cell more at the end, which MISSING (-1) finds."""
+        codes = self.codes(size)
+        code_of = self._code_of
+        by_code = np.zeros(len(self._texts) + 1, np.int64)
+        known = [value for value in counts if value in code_of]
+        by_code[[code_of[value] for value in known]] = [counts[value] for value in known]
+        rest = [count for value, count in counts.items() if value not in code_of]
+        return Counts(codes, by_code, rest)
 
     def _encoded(self, value: str | None) -> int:
         if value is None:
@@ -79,31 +106,23 @@ class AttributeColumn:
             self._texts.append(value)
         return code
 
-    def _free_table(self, taken: Iterable[str]) -> Mask:
-        """By code, whether the value is none of `taken`; like all tables it has one cell more at
-        the end, which MISSING (-1) finds, and which is false."""
-        table = np.ones(len(self._texts) + 1, np.bool_)
-        code_of = self._code_of
-        table[[code_of[value] for value in taken if value in code_of]] = False
-        table[-1] = False
-        return table
-
-    def _like_table(self, pattern: str) -> Mask:
-        """By code, whether the pattern matches the value."""
-        known = self._like.get(pattern)
+    def _table(self, constraint: Constraint) -> Mask:
+        """By code, whether the value satisfies the constraint; in the last cell, whether a missing
+        one does."""
+        known = self._tables.get(constraint)
         if known is None:
-            if len(self._like) >= PATTERNS_MAX:
-                self._like.clear()
-            known = self._like[pattern] = []
-        known += [matches(pattern, value) for value in self._texts[len(known) :]]
-        return np.array([*known, False], np.bool_)
+            if len(self._tables) >= TABLES_MAX:
+                self._tables.clear()
+            known = self._tables[constraint] = []
+        known += [allows(constraint, value) for value in self._texts[len(known) :]]
+        return np.array([*known, constraint.operator is Operator.UNLIKE], np.bool_)
 
     def _start_again(self) -> None:
         """Values of agents long gone have piled up: forget them all."""
         self._codes[:] = UNKNOWN
         self._code_of.clear()
         self._texts.clear()
-        self._like.clear()
+        self._tables.clear()
 
 
 class PortColumn:

@@ -13,10 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from scheduler.core.model.ids import JobId
-from scheduler.core.model.job import Constraint, Operator
+from scheduler.core.model.job import Condition, Constraint, Operator
 from scheduler.core.placement.carve import PORTS
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import value_of
+from scheduler.core.placement.filters import about_jobs, admitting
 from scheduler.core.placement.matcher import Group
 from scheduler.core.placement.rows import COLUMN_NAMES, Column, Rows
 
@@ -32,7 +33,7 @@ class _Terms:
 
     __slots__ = ("code", "constraints", "ports", "slots")
 
-    def __init__(self, code: int, constraints: tuple[Constraint, ...], ports: tuple[int, ...]):
+    def __init__(self, code: int, constraints: tuple[Condition, ...], ports: tuple[int, ...]):
         self.code = code
         self.constraints = constraints
         self.ports = ports
@@ -51,7 +52,7 @@ class _Slot:
         self.jobs: dict[JobId, Hosts] = {}
 
 
-_TermsKey = tuple[tuple[Constraint, ...], tuple[int, ...]]
+_TermsKey = tuple[tuple[Condition, ...], tuple[int, ...]]
 _Key = tuple[tuple[int, ...], _TermsKey]
 
 
@@ -162,13 +163,15 @@ class _Offered:
         self._values: dict[str, set[str | None]] = {}
 
     def admitted(self, terms: _Terms) -> Mask:
-        """The new rows that every constraint and fixed port allows. What a job's other tasks rule
-        out is not looked at here: that is another thing for each job."""
-        if any(not self._anywhere(constraint) for constraint in terms.constraints):
+        """The new rows that every constraint and fixed port allows. What the tasks of this or
+        another job rule out is not looked at here: that is another thing for each job, and
+        passes."""
+        lasting = [one for one in terms.constraints if not _passing(one)]
+        if any(not self._anywhere(condition) for condition in lasting):
             return np.zeros(len(self._fresh), np.bool_)
         admitted = np.ones(len(self._fresh), np.bool_)
-        for constraint in terms.constraints:
-            admitted &= self._rows.satisfying(constraint, frozenset())[self._fresh]
+        for condition in lasting:
+            admitted &= admitting(self._rows, condition, {})[self._fresh]
         for port in terms.ports:
             admitted &= self._rows.port_free(port)[self._fresh]
         return admitted
@@ -176,15 +179,21 @@ class _Offered:
     def hosts(self, admitted: Mask) -> set[str]:
         return {self._agents[at].hostname for at in np.flatnonzero(admitted).tolist()}
 
-    def _anywhere(self, constraint: Constraint) -> bool:
+    def _anywhere(self, constraint: Condition) -> bool:
         """A quick no for the commonest constraint: thousands of jobs may name a value each."""
-        if constraint.operator is not Operator.IS:
+        if not isinstance(constraint, Constraint) or constraint.operator is not Operator.IS:
             return True
         values = self._values.get(constraint.attribute)
         if values is None:
             values = {value_of(agent, constraint.attribute) for agent in self._agents}
             self._values[constraint.attribute] = values
         return constraint.value in values
+
+
+def _passing(condition: Condition) -> bool:
+    """It depends on what runs where, not on the agents alone."""
+    counted = isinstance(condition, Constraint) and condition.operator.counted
+    return counted or bool(about_jobs(condition))
 
 
 def largest(free: Column) -> Column:

@@ -14,28 +14,33 @@ import msgspec
 import numpy as np
 
 from scheduler.core.model.ids import Role
-from scheduler.core.model.job import Constraint, Operator, Port, Template
+from scheduler.core.model.job import Condition, Constraint, Operator, Port, Template
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.carve import PORTS, Carved, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import HOSTNAME
+from scheduler.core.placement.filters import Company, admitting
 from scheduler.core.placement.reasons import Cause, Reason, Shortfall
 from scheduler.core.placement.rows import Column, Rows
+
+UNIQUE_HOST = Constraint(HOSTNAME, Operator.UNIQUE)
 
 
 class Group(msgspec.Struct, frozen=True):
     """Instances that ask for the same. `taken_hosts` are the hostnames that the job's live attempts
-    run on; they matter only with a `unique` constraint."""
+    run on; they matter only with a `unique` constraint. `company` says where other jobs run that
+    the constraints name."""
 
     role: Role
     amounts: Amounts
     ports: tuple[Port, ...] = ()
-    constraints: tuple[Constraint, ...] = ()
+    constraints: tuple[Condition, ...] = ()
     taken_hosts: frozenset[str] = frozenset()
+    company: Company = {}
 
     @property
     def unique(self) -> bool:
-        return any(one.operator is Operator.UNIQUE for one in self.constraints)
+        return UNIQUE_HOST in self.constraints
 
 
 Share = tuple[int, int]
@@ -110,13 +115,19 @@ def _choose(rows: Rows, group: Group, count: int) -> tuple[Share, ...]:
 def _fitting(rows: Rows, group: Group) -> Mask:
     """The rows that hold one instance at least."""
     fits = rows.in_role(group.role)
-    for constraint in group.constraints:
-        fits &= rows.satisfying(constraint, group.taken_hosts)
+    for condition in group.constraints:
+        fits &= _admitted(rows, group, condition)
     for _, name, asked in _asked(group):
         fits &= rows.free(name) >= asked
     for _, free in _fixed_ports(rows, group):
         fits &= free
     return fits
+
+
+def _admitted(rows: Rows, group: Group, condition: Condition) -> Mask:
+    if condition == UNIQUE_HOST:
+        return ~rows.among(HOSTNAME, group.taken_hosts)
+    return admitting(rows, condition, group.company)
 
 
 def _capacity(rows: Rows, group: Group, candidates: Indexes, most: int) -> Column:
@@ -214,14 +225,14 @@ def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
     """All checks, in the order in which a row is counted under the first that it fails."""
     checks = []
     unique = None
-    for constraint in group.constraints:
-        satisfied = rows.satisfying(constraint, group.taken_hosts)
-        if constraint.operator is Operator.UNIQUE and constraint.attribute == HOSTNAME:
+    for condition in group.constraints:
+        satisfied = _admitted(rows, group, condition)
+        if condition == UNIQUE_HOST:
             hosts = rows.hosts()
             filled = np.isin(hosts, hosts[used > 0])
             unique = _Check(Cause(Reason.HOST_TAKEN, 0), ~satisfied | filled)
         else:
-            cause = Cause(Reason.CONSTRAINT, 0, constraint=constraint)
+            cause = Cause(Reason.CONSTRAINT, 0, constraint=condition)
             checks.append(_Check(cause, ~satisfied))
     if unique is not None:
         checks.append(unique)

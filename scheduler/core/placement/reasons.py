@@ -8,7 +8,7 @@ import enum
 
 import msgspec
 
-from scheduler.core.model.job import Constraint
+from scheduler.core.model.job import Condition
 from scheduler.core.model.resources import MILLI
 from scheduler.core.placement.constraints import text_of
 
@@ -36,7 +36,7 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     rows: int
     alone: int = 0
     short: int = 0
-    constraint: Constraint | None = None
+    constraint: Condition | None = None
     port: int | None = None
 
 

@@ -8,7 +8,7 @@ calls first.
 This table does not decide anything and does not know jobs: `matcher.py` does and asks it for masks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +21,7 @@ from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds, pooled
 from scheduler.core.placement.columns import (
     AttributeColumn,
     Codes,
+    Counts,
     Indexes,
     Mask,
     PortColumn,
@@ -206,9 +207,16 @@ class Rows:
         """A code for each row's hostname, the same for the same name."""
         return self._attribute(HOSTNAME).codes(self.size)
 
-    def satisfying(self, constraint: Constraint, taken_hosts: frozenset[str]) -> Mask:
-        column = self._attribute(constraint.attribute)
-        return column.mask(constraint, taken_hosts, self.size)
+    def satisfying(self, constraint: Constraint) -> Mask:
+        """By what is known of the agents alone, so neither counted nor about `@job`."""
+        return self._attribute(constraint.attribute).mask(constraint, self.size)
+
+    def among(self, attribute: str, values: Collection[str]) -> Mask:
+        """The rows whose agent has one of the values."""
+        return self._attribute(attribute).among(values, self.size)
+
+    def counted(self, attribute: str, counts: Mapping[str, int]) -> Counts:
+        return self._attribute(attribute).counted(counts, self.size)
 
     def port_free(self, port: int) -> Mask:
         def free_at(row: int) -> bool:

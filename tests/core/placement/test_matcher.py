@@ -7,11 +7,11 @@ from scheduler.core.model.ids import OfferId
 from scheduler.core.model.job import Constraint, Operator, Port, Template
 from scheduler.core.model.offer import Offer
 from scheduler.core.model.resources import Amounts, CarvedResource
-from scheduler.core.placement.constraints import satisfies
 from scheduler.core.placement.matcher import Group, assign, group_of, place
 from scheduler.core.placement.reasons import Reason
 from scheduler.core.placement.rows import Rows
 from tests.core.placement import values
+from tests.core.placement.obvious import admits
 from tests.core.placement.test_carve import entries_of, fits, total
 from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried
 
@@ -32,7 +32,10 @@ def could_run(rows: Rows, row: int, group: Group, taken: frozenset[str]) -> bool
     found = rows[row]
     return (
         found.role == group.role
-        and all(satisfies(found.agent, one, taken) for one in group.constraints)
+        and all(
+            found.agent.hostname not in taken if one == UNIQUE else admits(found.agent, one)
+            for one in group.constraints
+        )
         and fits(entries_of(found.pool), group.amounts, group.ports)
     )
 

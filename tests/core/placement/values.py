@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from scheduler.core.model.ids import AgentId, OfferId, Role
-from scheduler.core.model.job import Constraint, Operator, Port
+from scheduler.core.model.job import Combined, Condition, Constraint, Junction, Operator, Port
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
 from scheduler.core.placement.matcher import Group
@@ -108,6 +108,8 @@ def offered(draw: st.DrawFn) -> tuple[OfferedResource, ...]:
     return tuple(draw(st.permutations(entries)))
 
 
+bounds = st.sampled_from(["", "2", "2.5", "10", "-1", "1.9.3", "v2.0", "r1", "٣"])
+
 agents = st.builds(
     lambda number, host, attributes, region, zone: AgentInfo(
         AgentId(f"a{number}"), f"h{host}", "", tuple(attributes), region, zone
@@ -115,19 +117,55 @@ agents = st.builds(
     st.integers(0, 5),
     st.integers(0, 4),
     st.lists(
-        st.tuples(st.sampled_from(["rack", "os"]), st.sampled_from(["r1", "r2", "r11"])),
-        max_size=3,
+        st.one_of(
+            st.tuples(st.sampled_from(["rack", "os"]), st.sampled_from(["r1", "r2", "r11"])),
+            st.tuples(st.just("size"), bounds),
+        ),
+        max_size=4,
     ),
     st.sampled_from(["", "east"]),
     st.sampled_from(["", "z1", "z2"]),
 )
 
-constraints = st.builds(
-    Constraint,
-    st.sampled_from(["hostname", "@region", "@zone", "rack", "os"]),
-    st.sampled_from(list(Operator)),
-    st.sampled_from(["", "r1", "r.*", "h[0-2]", "z1", "east", "(", "r11|r2"]),
+attribute_names = st.sampled_from(["hostname", "@agent", "@region", "@zone", "rack", "os", "size"])
+patterns = st.sampled_from(["", "r1", "r.*", "h[0-2]", "z1", "east", "(", "r11|r2", "a[12]"])
+
+plain = st.one_of(
+    st.builds(
+        Constraint,
+        attribute_names,
+        st.sampled_from([Operator.IS, Operator.LIKE, Operator.UNLIKE]),
+        patterns,
+    ),
+    st.builds(
+        Constraint,
+        attribute_names,
+        st.just(Operator.IN),
+        values=st.lists(st.sampled_from(["r1", "r2", "h0", "z1", "2"]), max_size=3).map(tuple),
+    ),
+    st.builds(
+        Constraint,
+        st.just("size"),
+        st.sampled_from([Operator.LESS, Operator.AT_MOST, Operator.MORE, Operator.AT_LEAST]),
+        bounds,
+    ),
 )
+"""Constraints that say something of an agent alone."""
+
+
+def conditions_of(leaves: st.SearchStrategy[Constraint]) -> st.SearchStrategy[Condition]:
+    return st.recursive(
+        leaves,
+        lambda inner: st.builds(
+            Combined,
+            st.sampled_from(list(Junction)),
+            st.lists(inner, min_size=1, max_size=3).map(tuple),
+        ),
+        max_leaves=5,
+    )
+
+
+conditions = conditions_of(plain)
 
 
 @st.composite
@@ -169,7 +207,7 @@ groups = st.builds(
     constraints=st.one_of(
         st.just(()),
         st.just((Constraint("hostname", Operator.UNIQUE),)),
-        st.lists(constraints, max_size=2).map(tuple),
+        st.lists(conditions, max_size=2).map(tuple),
     ),
     taken_hosts=st.frozensets(st.sampled_from(["h0", "h1", "elsewhere"]), max_size=2),
 )
