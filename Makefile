@@ -4,14 +4,17 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SEEDS ?= 20
+# A seed of all faults takes minutes; say SEEDS=n for more.
+FAULT_SEEDS := $(if $(filter command line environment,$(origin SEEDS)),$(SEEDS),2)
 
-.PHONY: help venv check format test test-fast demo bench sim proto requirements clean
+.PHONY: help venv check format test test-fast demo bench sim faults proto requirements clean
 
 help:
 	@echo "make demo    an emulated cluster, the daemon, and three example jobs"
 	@echo "make check   format, lint, types, import arrows, generated code (seconds)"
 	@echo "make test    make check and every test, the real Mesos included (minutes)"
 	@echo "make sim     simulated clusters under faults, SEEDS=n"
+	@echo "make faults  real daemons and etcd under faults, judged from outside, SEEDS=n"
 	@echo "make bench   throughput and CPU time a task"
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
@@ -41,6 +44,9 @@ test-fast: venv
 
 sim: venv
 	OFFERD_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest tests/simulation
+
+faults: venv
+	OFFERD_FAULT_SEEDS=$(FAULT_SEEDS) $(BIN)/pytest tests/faults
 
 bench: venv
 	$(BIN)/python -m benchmarks

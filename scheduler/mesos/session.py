@@ -31,6 +31,7 @@ from scheduler.errors import (
     MasterRefused,
     MasterUnavailable,
     MesosError,
+    TermEnded,
 )
 from scheduler.mesos.access import Credential, authorization
 from scheduler.mesos.address import MasterSetting
@@ -147,23 +148,28 @@ class MasterSession:
         *,
         framework_id: Callable[[], FrameworkId | None],
         wanted: Callable[[], Wanted],
+        may_speak: Callable[[], bool],
     ) -> None:
         """See `runtime.protocols.Session.run`.
 
-        Raises `MasterRefused` when the master refuses us before we were ever subscribed (an
-        operator's mistake shows at the start; later it may be the master's, and we try again),
-        `FrameworkRemoved`, and `FrameworkTaken` when another scheduler uses our framework id.
+        Raises `TermEnded` when we may not speak any more, `MasterRefused` when the master refuses
+        us before we were ever subscribed (an operator's mistake shows at the start; later it may be
+        the master's, and we try again), `FrameworkRemoved`, and `FrameworkTaken` when another
+        scheduler uses our framework id.
         """
         self._emit = emit
         async with self._candidates.followed(self._another_leads):
             while True:
                 begun = asyncio.get_running_loop().time()
                 try:
-                    await self._one_session(emit, framework_id(), wanted())
-                except FrameworkRemoved:
-                    raise
+                    await self._one_session(emit, framework_id(), wanted(), may_speak)
                 except MesosError as error:
-                    if isinstance(error, MasterRefused) and not self._was_subscribed:
+                    if not may_speak():
+                        # A successor subscribed with our framework id, and what the master says
+                        # of that is no failure of ours.
+                        raise TermEnded(f"the office may be another's by now: {error}") from error
+                    first = isinstance(error, MasterRefused) and not self._was_subscribed
+                    if first or isinstance(error, FrameworkRemoved):
                         raise
                     if isinstance(error, FailedOver):
                         self._count_failover(error)
@@ -194,7 +200,11 @@ class MasterSession:
                 await asyncio.sleep(self._backoff.next_s())
 
     async def _one_session(
-        self, emit: Callable[[Event], None], framework_id: FrameworkId | None, wanted: Wanted
+        self,
+        emit: Callable[[Event], None],
+        framework_id: FrameworkId | None,
+        wanted: Wanted,
+        may_speak: Callable[[], bool],
     ) -> None:
         """From SUBSCRIBE to the loss of the stream; always raises what ended it."""
         body = encode_subscribe(self._settings.framework, framework_id, wanted)
@@ -207,6 +217,7 @@ class MasterSession:
                 headers=self._headers,
                 tls=self._settings.tls,
                 limits=self._limits.stream,
+                may_speak=may_speak,
             ) as stream,
         ):
             records = deque(await stream.read())

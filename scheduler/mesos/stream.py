@@ -9,12 +9,14 @@ import asyncio
 import math
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Final
 
 import aiohttp
 import msgspec
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import BytesPayload
 
 from scheduler.errors import MasterRefused, MasterUnavailable, RecordioError
 from scheduler.mesos.address import SCHEDULER_PATH, MasterAddress
@@ -118,8 +120,12 @@ async def subscribe(
     headers: Mapping[str, str],
     tls: ssl.SSLContext | None,
     limits: StreamLimits,
+    may_speak: Callable[[], bool],
 ) -> AsyncIterator[EventStream]:
     """Opens a stream with the leading master; leaving the context closes its socket.
+
+    `may_speak` is asked when there is a connection, just before the SUBSCRIBE leaves on it: to find
+    a master and to connect may take longer than an office lasts.
 
     Raises `MasterUnavailable` where another try may help, `MasterRefused` where it may not.
     """
@@ -141,7 +147,7 @@ async def subscribe(
     ) as http:
         address = await candidates.first()
         while True:
-            response = await _post(http, address, body, limits)
+            response = await _post(http, address, _Guarded(body, may_speak), limits)
             try:
                 if response.status == 200:
                     yield EventStream(address, response, limits)
@@ -154,8 +160,23 @@ async def subscribe(
             address = candidates.redirected(address, location)
 
 
+class _Guarded(BytesPayload):
+    """A body that leaves only while we may speak; else the connection ends without it."""
+
+    def __init__(self, body: bytes, may_speak: Callable[[], bool]) -> None:
+        super().__init__(body, content_type=PROTOBUF)
+        self._may_speak = may_speak
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        if not self._may_speak():
+            raise MasterUnavailable("SUBSCRIBE is held back: we may not speak any more")
+        await super().write_with_length(writer, content_length)
+
+
 async def _post(
-    http: aiohttp.ClientSession, address: MasterAddress, body: bytes, limits: StreamLimits
+    http: aiohttp.ClientSession, address: MasterAddress, body: BytesPayload, limits: StreamLimits
 ) -> aiohttp.ClientResponse:
     try:
         async with asyncio.timeout(limits.subscribe_timeout_s):

@@ -189,6 +189,7 @@ class Term:
                     self._emit,
                     framework_id=lambda: self._engine.framework_id,
                     wanted=self._engine.wanted,
+                    may_speak=self._leads,
                 )
             except FrameworkRemoved as removed:
                 if self._engine.armed and not self._settings.new_id_when_removed:

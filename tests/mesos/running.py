@@ -24,6 +24,7 @@ class RunningSession:
         self.events: list[Event] = []
         self.framework_id: FrameworkId | None = None
         self.on_event: Callable[[Event], None] = lambda _: None
+        self.may_speak: Callable[[], bool] = lambda: True
         self._wanted = wanted
         self._tries = 0
         self._changed = asyncio.Event()
@@ -31,7 +32,12 @@ class RunningSession:
 
     async def __aenter__(self) -> Self:
         self.task = asyncio.create_task(
-            self.session.run(self._take, framework_id=self._begin_try, wanted=lambda: self._wanted)
+            self.session.run(
+                self._take,
+                framework_id=self._begin_try,
+                wanted=lambda: self._wanted,
+                may_speak=lambda: self.may_speak(),
+            )
         )
         # Its first turn, so that calls are taken.
         await asyncio.sleep(0)

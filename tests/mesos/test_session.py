@@ -41,6 +41,7 @@ from scheduler.errors import (
     FrameworkTaken,
     InvariantBroken,
     MasterRefused,
+    TermEnded,
 )
 from scheduler.mesos.access import Credential, Tls
 from scheduler.mesos.address import MasterAddress
@@ -251,7 +252,12 @@ async def test_calls_go_to_the_address_that_the_stream_is_connected_to(
     """A host name may stand for several masters; the call connection must not look it up again."""
     candidates = open_candidates(master.url, tls=False)
     async with subscribe(
-        candidates, b"\x10\x01", headers={}, tls=None, limits=StreamLimits()
+        candidates,
+        b"\x10\x01",
+        headers={},
+        tls=None,
+        limits=StreamLimits(),
+        may_speak=lambda: True,
     ) as stream:
         assert stream.ip == fake_master.HOST
         lost = asyncio.Event()
@@ -266,6 +272,27 @@ async def test_calls_go_to_the_address_that_the_stream_is_connected_to(
         await master.until(lambda: len(master.calls) == 1)
         await calls.aclose()
     assert master.requests[-1].headers["host"] == f"resolves-to-nothing.invalid:{master.port}"
+
+
+async def test_no_subscribe_leaves_when_we_may_not_speak_any_more(master: FakeMaster) -> None:
+    async with a_session(master) as running:
+        running.may_speak = lambda: False
+        assert isinstance(await running.failure(), TermEnded)
+    assert master.requests == []
+
+
+@pytest.mark.parametrize("said", ["Framework failed over", "Framework has been removed"])
+async def test_what_the_master_says_after_our_time_in_office_only_ends_the_term(
+    master: FakeMaster, said: str
+) -> None:
+    """It is a successor that subscribed with our id: no reason to try again, or to exit."""
+    async with a_session(master) as running:
+        await running.next(Subscribed)
+        running.may_speak = lambda: False
+        (await master.stream()).say(error(said))
+        await running.next(Disconnected)
+        assert isinstance(await running.failure(), TermEnded)
+    assert len(master.subscribes) == 1
 
 
 async def test_a_stream_that_begins_with_something_else_is_tried_again(

@@ -82,6 +82,7 @@ class TestedSession:
         *,
         framework_id: Callable[[], FrameworkId | None],
         wanted: Callable[[], Wanted],
+        may_speak: Callable[[], bool],
     ) -> None:
         self._emit = emit
         self.runs += 1

@@ -69,6 +69,11 @@ class EtcdMember:
         assert self._process is not None, f"{self.name} does not run"
         return self._process.pid
 
+    @property
+    def runs(self) -> bool:
+        """It was started, and not killed since."""
+        return self._process is not None
+
     def start(self) -> None:
         """Returns at once; see `await_healthy`."""
         assert self._process is None, f"{self.name} runs"

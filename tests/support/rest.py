@@ -37,13 +37,13 @@ class RestClient:
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def get(self, path: str) -> Document:
-        return self._ask("GET", path, None)
+        return self.ask("GET", path, None)
 
     def post(self, path: str, body: object = None) -> Document:
-        return self._ask("POST", path, {} if body is None else body)
+        return self.ask("POST", path, {} if body is None else body)
 
     def delete(self, path: str) -> Document:
-        return self._ask("DELETE", path, None)
+        return self.ask("DELETE", path, None)
 
     def status(self) -> Document:
         return self.get("/v1/status")
@@ -63,8 +63,10 @@ class RestClient:
     def scale(self, job: str, instances: int) -> Document:
         return self.post(f"/v1/jobs/{quote(job, safe='')}/scale", {"instances": instances})
 
-    def _ask(self, method: str, path: str, body: object) -> Document:
-        connection = self._connection()
+    def ask(
+        self, method: str, path: str, body: object, deadline_s: float = REQUEST_DEADLINE_S
+    ) -> Document:
+        connection = self._connection(deadline_s)
         with contextlib.closing(connection):
             headers = dict(self._headers)
             if body is not None:
@@ -77,9 +79,9 @@ class RestClient:
             document: Document = json.loads(text)
             return document
 
-    def _connection(self) -> http.client.HTTPConnection:
+    def _connection(self, deadline_s: float) -> http.client.HTTPConnection:
         if self._tls is None:
-            return http.client.HTTPConnection(self._host, self._port, timeout=REQUEST_DEADLINE_S)
+            return http.client.HTTPConnection(self._host, self._port, timeout=deadline_s)
         return http.client.HTTPSConnection(
-            self._host, self._port, timeout=REQUEST_DEADLINE_S, context=self._tls
+            self._host, self._port, timeout=deadline_s, context=self._tls
         )

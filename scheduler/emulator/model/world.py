@@ -31,7 +31,7 @@ class WorldOptions:
 class World:
     def __init__(self, options: WorldOptions, timeline: Timeline, runners: RunnerFactory) -> None:
         self.timeline = timeline
-        self.judge = Judge()
+        self.judge = Judge(lambda: timeline.now)
         self.registry = Registry()
         self.agents: list[Agent] = []
         self.master: Master | None = None

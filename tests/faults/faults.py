@@ -1,0 +1,155 @@
+"""What can happen to a stage, one function each: it hurts, lets time pass, and may leave dead what
+died. `Stage.heal` ends whatever was left.
+
+Times are drawn from the scenario's seed. Sleeping is part of a fault here: how long it lasts.
+"""
+
+import time
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from tests.faults.stage import Instance, Stage
+from tests.support.waiting import wait_until
+
+Fault = Callable[[Stage, Random], None]
+
+TTL_S: Final = 3.0
+"""What daemons ask for by default."""
+SURELY_ENDED_S: Final = 2 * TTL_S + 1.0
+"""After so long a leader that was cut off is replaced; it may have been elected a moment before."""
+WITHOUT_QUORUM_S: Final = 20.0
+
+
+def leader_killed(stage: Stage, random: Random) -> None:
+    """kill -9 at a random moment of its work; it comes back later, as a standby."""
+    leader = stage.await_leader()
+    time.sleep(random.uniform(0.0, 1.0))
+    leader.kill()
+    stage.await_leader(leader)
+    leader.start()
+
+
+def leader_paused(stage: Stage, random: Random) -> None:
+    """SIGSTOP for longer than its lease, then SIGCONT: it finds itself without the office."""
+    leader = stage.await_leader()
+    leader.pause()
+    stage.await_leader(leader)
+    time.sleep(random.uniform(0.0, TTL_S))
+    leader.resume()
+    _stands_by(leader)
+
+
+def leader_cut_off_from_etcd(stage: Stage, random: Random) -> None:
+    _leader_cut_off(stage, random, etcd=True, master=False)
+
+
+def leader_cut_off_from_master(stage: Stage, random: Random) -> None:
+    _leader_cut_off(stage, random, etcd=False, master=True)
+
+
+def leader_cut_off_from_both(stage: Stage, random: Random) -> None:
+    _leader_cut_off(stage, random, etcd=True, master=True)
+
+
+def _leader_cut_off(stage: Stage, random: Random, *, etcd: bool, master: bool) -> None:
+    leader = stage.await_leader()
+    taps = (leader.etcd_taps if etcd else []) + ([leader.master_tap] if master else [])
+    random.choice([stage.taps.hold, stage.taps.refuse])(*taps)
+    if etcd:
+        stage.await_leader(leader)
+        _stands_by(leader)
+    else:
+        time.sleep(random.uniform(1.0, SURELY_ENDED_S))
+        assert stage.leader() is leader, "a leader without a master gave up its office"
+    stage.taps.heal(*taps)
+
+
+def etcd_member_killed(stage: Stage, random: Random) -> None:
+    member = random.choice(stage.etcd.members)
+    member.kill()
+    time.sleep(random.uniform(1.0, SURELY_ENDED_S))
+    member.start()
+    member.await_healthy()
+
+
+def etcd_member_hangs(stage: Stage, random: Random) -> None:
+    member = random.choice(stage.etcd.members)
+    member.pause()
+    time.sleep(random.uniform(1.0, SURELY_ENDED_S))
+    member.resume()
+
+
+def etcd_without_quorum(stage: Stage, random: Random) -> None:
+    members = random.sample(stage.etcd.members, 2)
+    for member in members:
+        member.kill()
+    time.sleep(WITHOUT_QUORUM_S)
+    for member in members:
+        member.start()
+
+
+def master_fails_over(stage: Stage, random: Random) -> None:
+    stage.master.fail_over()
+
+
+def rolling_restart(stage: Stage, random: Random) -> None:
+    """SIGTERM, the leader first, each when the one before is ready again."""
+    for instance in sorted(stage.instances, key=lambda one: one is not stage.await_leader()):
+        assert instance.daemon.sigterm() == 0
+        instance.start()
+        stage.await_ready(instance)
+
+
+def all_at_once(stage: Stage, random: Random) -> None:
+    """One fault begins before the one before it has been got over."""
+    leader = stage.await_leader()
+    member = random.choice(stage.etcd.members)
+    other = random.choice([one for one in stage.instances if one is not leader])
+    hurts = [
+        leader.kill,
+        member.pause,
+        lambda: stage.taps.hold(other.master_tap),
+        lambda: stage.taps.refuse(*random.choice(stage.instances).etcd_taps),
+        stage.master.fail_over,
+    ]
+    random.shuffle(hurts)
+    for hurt in hurts:
+        hurt()
+        time.sleep(random.uniform(0.0, 1.0))
+    time.sleep(random.uniform(0.0, SURELY_ENDED_S))
+
+
+def _stands_by(leader: Instance) -> None:
+    """It knows that it does not lead, and says so."""
+
+    def knows() -> bool:
+        assert not leader.daemon.api.status()["leading"]
+        return True
+
+    wait_until(knows, f"{leader.name} to stand by")
+
+
+ALL: Final[dict[str, Fault]] = {
+    fault.__name__: fault
+    for fault in (
+        leader_killed,
+        leader_paused,
+        leader_cut_off_from_etcd,
+        leader_cut_off_from_master,
+        leader_cut_off_from_both,
+        etcd_member_killed,
+        etcd_member_hangs,
+        etcd_without_quorum,
+        master_fails_over,
+        rolling_restart,
+        all_at_once,
+    )
+}
+QUICK: Final[tuple[Fault, ...]] = (
+    leader_killed,
+    leader_paused,
+    leader_cut_off_from_etcd,
+    etcd_member_killed,
+    master_fails_over,
+)

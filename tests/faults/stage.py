@@ -1,0 +1,275 @@
+"""A whole house to be hurt: several daemons, three etcd members, a master, and taps between.
+
+    daemon-0 ─┬─ tap ─ etcd m1, m2, m3
+    daemon-1 ─┤
+    daemon-2 ─┴─ tap ─ master
+
+Every daemon has taps of its own. `faults.py` hurts it, `judge.py` says what became of it.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import grpc
+
+from scheduler.etcd3.proto import etcd_pb2 as pb
+from scheduler.mesos.proto.mesos_v1_pb2 import TaskState
+from scheduler.mesos.proto.scheduler_pb2 import Call, Event
+from tests.faults import grpc_wire, mesos_wire
+from tests.faults.etcd_witness import EtcdWitness
+from tests.faults.evidence import Answered, Evidence, Life, Said, Update
+from tests.faults.judge import violations
+from tests.faults.load import Load
+from tests.faults.taps import Connection, Tap, Taps
+from tests.support.cluster_state import FrameworkState
+from tests.support.daemon import DaemonProcess
+from tests.support.etcd_cluster import EtcdCluster
+from tests.support.masters import EmulatedMaster
+from tests.support.waiting import wait_until
+
+DAEMONS: Final = 3
+AGENTS: Final = 5
+NAME: Final = "faults"
+PREFIX: Final = f"/offerd/{NAME}/"
+READY_S: Final = 40.0
+ELECTED_S: Final = 40.0
+SETTLED_S: Final = 60.0
+SHOWN_MAX: Final = 20
+ETCD_ANSWERS_LATE_S: Final = 0.002
+
+Document = dict[str, Any]
+
+
+class Instance:
+    """One daemon with its taps."""
+
+    def __init__(self, name: str, folder: Path, taps: Taps, etcd: EtcdCluster, master: str) -> None:
+        self.name = name
+        self.etcd_taps = [
+            taps.tap(name, endpoint, answers_late_s=ETCD_ANSWERS_LATE_S)
+            for endpoint in etcd.endpoints
+        ]
+        self.master_tap = taps.tap(name, master.removeprefix("http://"))
+        self.paused = False
+        store = ",".join(tap.address for tap in self.etcd_taps)
+        self.daemon = DaemonProcess(folder, {})
+        self.daemon.configure(
+            {
+                "instance": name,
+                "advertise": self.daemon.url,
+                "store": f"etcd://{store}",
+                "master": f"http://{self.master_tap.address}",
+                "framework": {"name": NAME},
+                "offers": {"revive_interval_min": "200ms"},
+            }
+        )
+
+    @property
+    def taps(self) -> list[Tap]:
+        return [*self.etcd_taps, self.master_tap]
+
+    def start(self) -> None:
+        self.daemon.spawn()
+
+    def kill(self) -> None:
+        self.daemon.kill9()
+
+    def pause(self) -> None:
+        os.kill(self.daemon.pid, signal.SIGSTOP)
+        self.paused = True
+
+    def resume(self) -> None:
+        os.kill(self.daemon.pid, signal.SIGCONT)
+        self.paused = False
+
+
+class Stage:
+    """Stands while its context is open."""
+
+    def __init__(
+        self,
+        folder: Path,
+        network: str,
+        *,
+        etcd_options: Sequence[str] = (),
+        daemons: int = DAEMONS,
+    ) -> None:
+        self._stack = contextlib.ExitStack()
+        self._folder = folder
+        self._daemons = daemons
+        self.etcd = EtcdCluster(folder / "etcd", network, 3, etcd_options)
+        self.witness = EtcdWitness(self.etcd.endpoints, PREFIX)
+        self.taps = Taps()
+        self.instances: list[Instance] = []
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            stack.callback(self.etcd.stop)
+            self.etcd.start()
+            emulated = {"simulate": True, "agents": AGENTS, "frameworks": None}
+            self.master = EmulatedMaster(self._folder, emulated)
+            stack.callback(self.master.stop)
+            stack.enter_context(self.taps)
+            for number in range(self._daemons):
+                name = f"daemon-{number}"
+                made = Instance(name, self._folder / name, self.taps, self.etcd, self.master.url)
+                stack.callback(made.kill)
+                self.instances.append(made)
+            for instance in self.instances:
+                instance.start()
+            for instance in self.instances:
+                self.await_ready(instance)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            for instance in self.instances:
+                print(f"--- {instance.name}\n{instance.daemon.log_tail()}")
+        self._stack.close()
+
+    # ---- who is who -----------------------------------------------------------------------------
+
+    def leader(self) -> Instance:
+        """Whom etcd names. Raises AssertionError while there is none."""
+        try:
+            found = self.witness.leader()
+        except grpc.RpcError as error:
+            raise AssertionError(f"etcd does not say who leads: {error}") from error
+        assert found is not None, "nobody leads"
+        return next(one for one in self.instances if f'"{one.name}"' in found[0])
+
+    def await_leader(self, other_than: Instance | None = None) -> Instance:
+        def another() -> Instance:
+            found = self.leader()
+            assert found is not other_than, f"{found.name} still leads"
+            return found
+
+        return wait_until(another, "another leader", ELECTED_S)
+
+    def await_ready(self, instance: Instance) -> None:
+        wait_until(lambda: instance.daemon.api.get("/readyz"), f"{instance.name}", READY_S)
+
+    def load(self, seed: int) -> Load:
+        return Load([instance.daemon.api for instance in self.instances], seed)
+
+    # ---- the end --------------------------------------------------------------------------------
+
+    def heal(self) -> None:
+        """Every fault ends: all run, all is connected."""
+        self.taps.heal(*(tap for instance in self.instances for tap in instance.taps))
+        for member in self.etcd.members:
+            if not member.runs:
+                member.start()
+            member.resume()
+        for member in self.etcd.members:
+            member.await_healthy()
+        for instance in self.instances:
+            if not instance.daemon.alive():
+                instance.kill()
+                instance.start()
+            elif instance.paused:
+                instance.resume()
+
+    def settle(self, load: Load) -> None:
+        """Everything becomes what is declared, and the judge finds nothing."""
+        found = []
+        try:
+            wait_until(lambda: self._as_wished(load), "all to be as declared", SETTLED_S)
+        except AssertionError as unsettled:
+            found.append(str(unsettled))
+        found += violations(self.evidence(load))
+        assert not found, "\n".join([f"{len(found)} violations", *found[:SHOWN_MAX]])
+
+    def _as_wished(self, load: Load) -> bool:
+        framework_id = self.leader().daemon.api.status()["framework_id"]
+        now = FrameworkState(self.master.state(), framework_id)
+        account = self.master.account()
+        for job, wish in load.wished.items():
+            name = job.replace("/", ".")
+            live = [(task["id"], task["state"]) for task in now.live(name)]
+            if "-batch-" in job:
+                finished = {
+                    task.rsplit(".", 3)[1]
+                    for task, record in account.items()
+                    if task.startswith(f"{name}.") and record["ends"] == ["TASK_FINISHED"]
+                }
+                assert not live, f"{job}: {live}"
+                assert len(finished) == wish.instances, f"{job}: {wish}, finished: {finished}"
+            else:
+                running = [task for task, state in live if state == "TASK_RUNNING"]
+                assert len(running) == len(live) == wish.instances, f"{job}: {wish}, {live}"
+        return True
+
+    # ---- the evidence ---------------------------------------------------------------------------
+
+    def evidence(self, load: Load) -> Evidence:
+        to_master = [one for each in self.instances for one in each.master_tap.connections]
+        to_etcd = [
+            one for each in self.instances for tap in each.etcd_taps for one in tap.connections
+        ]
+        return Evidence(
+            PREFIX,
+            changes=self.witness.history(),
+            answered=sorted(one for each in to_etcd for one in _answered(each)),
+            said=sorted(one for each in to_master for one in _said(each)),
+            updates=[one for each in to_master for one in _updates(each)],
+            lives=[
+                Life(task, record["launched_s"], record["ended_s"], record["launches"])
+                for task, record in self.master.account().items()
+                if record["launched_s"] is not None
+            ],
+            requests=load.requests,
+        )
+
+
+def _said(connection: Connection) -> Iterator[Said]:
+    for at, call in mesos_wire.calls(connection.chunks):
+        kind = Call.Type.Name(call.type)
+        match call.type:
+            case Call.ACCEPT:
+                tasks = [
+                    task.task_id.value
+                    for operation in call.accept.operations
+                    for task in operation.launch.task_infos
+                ]
+                yield Said(at, connection.daemon, kind, tuple(tasks))
+            case Call.ACKNOWLEDGE:
+                task = call.acknowledge.task_id.value
+                yield Said(at, connection.daemon, kind, (task,), call.acknowledge.uuid)
+            case Call.KILL:
+                yield Said(at, connection.daemon, kind, (call.kill.task_id.value,))
+            case _:
+                yield Said(at, connection.daemon, kind)
+
+
+def _updates(connection: Connection) -> Iterator[Update]:
+    for _, event in mesos_wire.events(connection.chunks):
+        if event.type == Event.UPDATE and event.update.status.uuid:
+            status = event.update.status
+            yield Update(status.task_id.value, status.uuid, TaskState.Name(status.state))
+
+
+def _answered(connection: Connection) -> Iterator[Answered]:
+    """Transactions that were committed; also one whose repetition found its own mark, or our own
+    leadership, at the revision of the first try."""
+    for message in grpc_wire.messages(connection.chunks):
+        if message.outwards or message.path != "/etcdserverpb.KV/Txn":
+            continue
+        answer = pb.TxnResponse.FromString(message.data)
+        if answer.succeeded:
+            yield Answered(message.at, connection.daemon, answer.header.revision)
+            continue
+        for response in answer.responses:
+            for found in response.response_range.kvs:
+                yield Answered(message.at, connection.daemon, found.mod_revision)

@@ -1,0 +1,51 @@
+"""Faults under load, each judged from outside.
+
+`make faults SEEDS=n` runs every fault under n seeds, `make test` two runs of some of them, one
+after another. A seed is in the test's id: `pytest -k leader_paused-7` runs that one again.
+"""
+
+import itertools
+import os
+import time
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from tests.faults import faults
+from tests.faults.stage import Stage
+
+SEEDS: Final = int(os.environ.get("OFFERD_FAULT_SEEDS", "0"))
+LEAN_SEEDS: Final = 2
+NETWORK: Final = "127.77.51"
+DEADLINE_S: Final = 300.0
+WORK_S: Final = 1.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(DEADLINE_S)]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS or LEAN_SEEDS))
+def test_nothing_is_lost_or_doubled_under_some_faults_after_each_other(
+    seed: int, tmp_path: Path
+) -> None:
+    random = Random(seed)
+    first = [faults.leader_killed, faults.leader_paused][seed % 2]
+    others = [fault for fault in faults.QUICK if fault is not first]
+    _play([first, *random.sample(others, 2)], random, tmp_path, seed)
+
+
+@pytest.mark.parametrize(("name", "seed"), [*itertools.product(faults.ALL, range(SEEDS))])
+def test_nothing_is_lost_or_doubled_under(name: str, seed: int, tmp_path: Path) -> None:
+    _play([faults.ALL[name]], Random(f"{name}-{seed}"), tmp_path, seed)
+
+
+def _play(scenes: list[faults.Fault], random: Random, folder: Path, seed: int) -> None:
+    with Stage(folder, NETWORK) as stage:
+        with stage.load(seed) as load:
+            for scene in scenes:
+                load.await_work()
+                time.sleep(random.uniform(0.0, WORK_S))
+                scene(stage, random)
+            stage.heal()
+        stage.settle(load)
