@@ -20,6 +20,7 @@ from scheduler.api.middlewares import (
 from scheduler.api.passing_on import passing_on, says_age
 from scheduler.api.requests import BODY_BYTES_MAX, LIMITS, Limits
 from scheduler.api.task_routes import TaskRoutes
+from scheduler.api.waiting_routes import WaitingRoutes
 from scheduler.jobspec import JobDefaults
 from scheduler.runtime.protocols import Front
 
@@ -53,4 +54,5 @@ def make_app(
     app.add_routes(JobRoutes(front, defaults).routes())
     app.add_routes(TaskRoutes(front, agent_files).routes())
     app.add_routes(ClusterRoutes(front).routes())
+    app.add_routes(WaitingRoutes(front).routes())
     return app

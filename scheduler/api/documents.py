@@ -4,14 +4,14 @@ What is right and wrong in a job is `scheduler.jobspec`'s to say; this turns its
 HTTP answer. Neighbours: `requests` (reads the body), `job_routes` (applies the job).
 """
 
-import asyncio
 import json
 from collections.abc import Iterable
 from typing import Any, Final, Never
 
 from aiohttp import web
 
-from scheduler.api.problems import Problem, bad_request, too_many
+from scheduler.api.aside import Aside
+from scheduler.api.problems import Problem, bad_request
 from scheduler.api.requests import JSON_TYPES, read_body
 from scheduler.core.model.job import JobSpec
 from scheduler.jobspec import JobDefaults, from_document, parse_jobs
@@ -27,19 +27,17 @@ BODY: Final = "body"
 YAML_BYTES_MAX: Final = 128 * 1024
 """YAML takes many times longer to read than JSON."""
 AT_ONCE_BYTES_MAX: Final = 4096
-READING_S: Final = 5.0
 
 
 class JobReader:
     """Reads jobs out of bodies. `defaults` fill what a document leaves to the settings.
 
-    A large body that means ill takes over a second of CPU, which must not hold up the event loop:
-    it is read in a thread, and only one at a time, so that the store's thread gets its share.
+    A large body that means ill takes over a second of CPU, which must not hold up the event loop.
     """
 
     def __init__(self, defaults: JobDefaults) -> None:
         self._defaults = defaults
-        self._turn = asyncio.Semaphore(1)
+        self._aside = Aside("too many large jobs are being read already; try again")
 
     async def read(self, request: web.Request) -> JobSpec:
         """The one job of the body; 400 with all its problems otherwise."""
@@ -49,15 +47,7 @@ class JobReader:
             raise Problem(413, "the body is too large (at most 128 KiB of YAML; JSON may be more)")
         if len(body) <= AT_ONCE_BYTES_MAX:
             return _job_of(body, is_yaml, self._defaults)
-        try:
-            async with asyncio.timeout(READING_S):
-                await self._turn.acquire()
-        except TimeoutError as error:
-            raise too_many("too many large jobs are being read already; try again") from error
-        try:
-            return await asyncio.to_thread(_job_of, body, is_yaml, self._defaults)
-        finally:
-            self._turn.release()
+        return await self._aside.run(lambda: _job_of(body, is_yaml, self._defaults))
 
 
 def _job_of(body: bytes, is_yaml: bool, defaults: JobDefaults) -> JobSpec:

@@ -1,5 +1,5 @@
 """What an instance that does not lead does with requests that only the leader can answer: changes,
-and reads that must not be old (`Cache-Control: no-cache`).
+reads of what only the leader has, and reads that must not be old (`Cache-Control: no-cache`).
 
 A middleware, so that no route needs to know of it. Neighbours: `leader_client` (carries them).
 """
@@ -13,9 +13,11 @@ from aiohttp.typedefs import Handler, Middleware
 from scheduler.api.leader_client import PASSED_ON, LeaderClient, PassedRequest
 from scheduler.api.problems import unavailable
 from scheduler.api.requests import not_leading, read_raw
+from scheduler.api.waiting_routes import EXPLAIN, QUEUE
 from scheduler.runtime.protocols import Front, LeaderInfo
 
 AGE: Final = "Offerd-Age"
+LEADERS_READS: Final = frozenset({EXPLAIN, QUEUE})
 _API: Final = "/v1/"
 OnPrepare = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
@@ -55,6 +57,9 @@ def says_age(front: Front) -> OnPrepare:
 def _is_for_leader(request: web.Request) -> bool:
     if not request.path.startswith(_API):
         return False
+    resource = request.match_info.route.resource
+    if resource is not None and resource.canonical in LEADERS_READS:
+        return True
     return request.method != "GET" or "no-cache" in request.headers.get("Cache-Control", "")
 
 

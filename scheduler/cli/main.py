@@ -18,6 +18,8 @@ COMMANDS: Final = {
     "schema": "scheduler.cli.job_files:schema",
     "jobs": "scheduler.cli.jobs:jobs",
     "job": "scheduler.cli.jobs:job",
+    "explain": "scheduler.cli.waiting_work:explain",
+    "queue": "scheduler.cli.waiting_work:queue",
     "scale": "scheduler.cli.jobs:scale",
     "stop": "scheduler.cli.jobs:stop",
     "delete": "scheduler.cli.jobs:delete",

@@ -138,6 +138,13 @@ def age(since: float | None) -> str:
     return f"{seconds}s"
 
 
+def until(at: float | None) -> str:
+    """How long it is to a wall time: `45s`, `12m`; `0s` when it has come."""
+    if at is None:
+        return EMPTY
+    return age(2 * datetime.datetime.now(datetime.UTC).timestamp() - at)
+
+
 def moment(at: float | None) -> str:
     """A wall time with its age."""
     if at is None:

@@ -183,6 +183,7 @@ class Attempts:
         added = desk.queue.add(key, template.role, job.spec.priority, due, choosy=choosy)
         if added and due is not None:
             desk.deadlines.add(due, Due.BACKOFF_ENDS, key)
+            desk.history.backs_off(job.id, desk.now.wall, _last_words(job, key))
 
     def _holds_seat(self, job: Job, attempt: Attempt) -> bool:
         """While it does, no other attempt is made. Silence proves nothing: only an attempt that the
@@ -362,6 +363,16 @@ class Attempts:
             state=attempt.state,
             text=attempt.message,
         )
+
+
+def _last_words(job: Job, key: InstanceKey) -> str:
+    """How the last attempt of an instance ended."""
+    instance = job.instances.get(key.instance)
+    if instance is None or not instance.ended:
+        return "back-off"
+    last = instance.ended[0]
+    said = ": ".join(part for part in (last.reason, last.message) if part)
+    return f"back-off after {last.state}" + (f" ({said})" if said else "")
 
 
 def _with_live(instance: Instance, before: Attempt, after: Attempt) -> Instance:

@@ -287,6 +287,8 @@ class Endings:
         desk = self._desk
         self._leaving += [instance.key for instance in job.instances.values()]
         desk.queue.discard_job(job.id)
+        desk.shares.forget(job.id)
+        desk.history.forget(job.id)
         desk.remove(job.id)
         desk.step.notice(kind, job=job.id)
 

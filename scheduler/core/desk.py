@@ -9,6 +9,8 @@ from random import Random
 from scheduler.core.builder import StepBuilder
 from scheduler.core.deadlines import Deadlines
 from scheduler.core.events import CallId, Now
+from scheduler.core.fair_share import Shares
+from scheduler.core.history import History
 from scheduler.core.model.ids import JobId
 from scheduler.core.policy import Policy
 from scheduler.core.queue import Queue
@@ -29,6 +31,8 @@ class Desk:
         self.policy = policy
         self.state = state
         self.queue = Queue()
+        self.shares = Shares()
+        self.history = History()
         self.deadlines = Deadlines()
         self.reconciliation = Reconciliation(policy.reconcile, term)
         self.random = Random(seed)

@@ -135,6 +135,7 @@ class Engine:
         desk.rolling.clear()
         if desk.connected:
             more |= desk.reconciliation.emit(step)
+        self._count_shares()
         held = self._placing.match(budget)
         self._offers.settle(keep=held or bool(desk.store_refusing))
         self._attempts.launches.forget_started()
@@ -145,6 +146,13 @@ class Engine:
         desk.touched.clear()
         self._endings.sweep()
         return step.finish(desk.deadlines.next_at, more or held)
+
+    def _count_shares(self) -> None:
+        desk = self._desk
+        for job_id in desk.touched:
+            job = desk.state.jobs.get(job_id)
+            if job is not None:
+                desk.shares.count(job)
 
     def _plan(self, rows: int) -> bool:
         """Plan instances of changed jobs; True when the budget ran out first."""
@@ -185,6 +193,9 @@ class Engine:
                 self._forget_framework(event)
             case AgentsListed():
                 self._inventory.listed(event, self._desk.now.wall)
+                if event.agents is not None:
+                    totals = (seen.total for seen in event.agents if seen.active)
+                    self._desk.shares.set_capacity(totals)
                 if event.refused:
                     self._desk.step.notice(NoticeKind.AGENTS_HIDDEN, text=event.refused)
             case AgentFailed():

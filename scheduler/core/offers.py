@@ -5,14 +5,14 @@ and for long, suppress a role in which nothing waits, revive seldom. `wanted` re
 for SUBSCRIBE and UPDATE_FRAMEWORK, which replace it whole; SUPPRESS and REVIVE are its small steps.
 """
 
-from collections import defaultdict
-
 from scheduler.core.deadlines import Due
 from scheduler.core.desk import Desk
 from scheduler.core.effects import Decline, Revive, Suppress, UpdateFramework, Wanted
 from scheduler.core.events import CallId
-from scheduler.core.model.ids import OfferId, Role
+from scheduler.core.model.ids import Role
+from scheduler.core.model.offer import Offer
 from scheduler.core.placement.rows import Rows
+from scheduler.core.returned import Returned
 
 REFUSE_S_MIN = 1.0
 """Mesos filters for at least one allocation interval, a second by default."""
@@ -25,6 +25,7 @@ class Offers:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self.rows = Rows()
+        self.returned = Returned()
         self.suppressed: frozenset[Role] = frozenset(desk.policy.roles)
         self._told: Wanted | None = None
         self._hidden_until: dict[Role, float] = {}
@@ -49,6 +50,11 @@ class Offers:
             suppressed = frozenset(role for role in roles if not self._wants(role))
         self._told = self._render(suppressed, armed=framework is not None)
         return self._told
+
+    @property
+    def takes_gpus(self) -> bool:
+        """The master was told to offer us agents with gpus too."""
+        return self._told is not None and self._told.gpus
 
     @property
     def armed(self) -> bool:
@@ -145,12 +151,19 @@ class Offers:
 
     def _decline_all(self) -> None:
         step = self._desk.step
-        by_role: defaultdict[Role, list[OfferId]] = defaultdict(list)
         for role in self._desk.policy.roles:
-            for row in self.rows.by_role(role):
-                by_role[role] += [offer.offer_id for offer in self.rows.pop(row)]
-        for role, offer_ids in by_role.items():
-            step.call(Decline(step.call_id(), tuple(offer_ids), self.refuse_s(role)))
+            rows = self.rows.by_role(role)
+            if not rows:
+                continue
+            refuse_s = self.refuse_s(role)
+            offers = [offer for row in rows for offer in self.give_back(row, refuse_s)]
+            offer_ids = tuple([offer.offer_id for offer in offers])
+            step.call(Decline(step.call_id(), offer_ids, refuse_s))
+
+    def give_back(self, row: int, refuse_s: float) -> tuple[Offer, ...]:
+        """Take the row out, to be accepted or declined; what is left of it is refused."""
+        self.returned.note(self.rows[row], self._desk.now.wall, refuse_s)
+        return self.rows.pop(row)
 
     def _revive_when_due(self) -> None:
         """REVIVE drops every filter and starts an allocation over all agents: gather what comes
@@ -171,6 +184,7 @@ class Offers:
         self.suppressed -= frozenset(roles)
         for role in roles:
             self._hidden_until.pop(role, None)
+            self.returned.unhidden(role, desk.now.wall)
         desk.step.call(Revive(desk.step.call_id(), roles))
 
     def _revive_pause_s(self) -> float:

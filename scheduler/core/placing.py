@@ -1,8 +1,8 @@
 """From queue and offers to launches: the only place where attempts are made.
 
-Order: by role, then group by group as the queue says. An attempt is stored in the step that accepts
-its offers, so it is durable before the ACCEPT leaves. What a row has left over is given back with
-that ACCEPT; rows that were not used are the offer policy's.
+Order: by role, then group by group as the queue and the owners' fair shares say. An attempt is
+stored in the step that accepts its offers, so it is durable before the ACCEPT leaves. What a row
+has left over is given back with that ACCEPT; rows that were not used are the offer policy's.
 """
 
 from collections.abc import Iterable
@@ -15,6 +15,7 @@ from scheduler.core.deadlines import Due
 from scheduler.core.desk import ROUNDING_S, Desk
 from scheduler.core.effects import Accept, Launch, NoticeKind
 from scheduler.core.events import CallEnded, CallId, CallOutcome
+from scheduler.core.fair_share import Turns
 from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import InstanceKey, OfferId, Role, TaskId, task_id
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
@@ -55,11 +56,11 @@ class Placing:
         left = min(budget.rows, budget.launches)
         for role in desk.policy.roles:
             launches: dict[int, list[Launch]] = {}
-            for waiting in desk.queue.awake(role):
-                if left <= 0:
-                    break
-                placed = self._place_group(waiting, left, launches)
+            turns = Turns(desk.queue.awake(role), desk.shares.of)
+            while left > 0 and (waiting := turns.next()) is not None:
+                placed = self._place_group(waiting, min(left, turns.instances_max), launches)
                 left -= max(placed, GROUP_COST_ROWS)
+                turns.over(again=waiting.awake)
             out_of_budget = left <= 0 and desk.queue.has_awake(role)
             self._accept(role, launches, leave_s=0.0 if out_of_budget else None)
             if out_of_budget:
@@ -94,8 +95,8 @@ class Placing:
             desk.deadlines.add(at, Due.QUEUE_SWEEP)
 
     def _place_group(self, waiting: Waiting, limit: int, launches: dict[int, list[Launch]]) -> int:
-        rows = self._offers.rows
-        job = self._desk.state.jobs[waiting.job]
+        desk, rows = self._desk, self._offers.rows
+        job = desk.state.jobs[waiting.job]
         taken = frozenset(job.hosts) if job.unique_hosts else frozenset[str]()
         group = group_of(job.spec.template, taken)
         indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
@@ -111,10 +112,15 @@ class Placing:
                 launch = self._make_attempt(job, index, agent, carved)
                 launches.setdefault(row, []).append(launch)
             made += len(cut)
+        if placed.shortfall is not None:
+            desk.history.fell_short(job.id, desk.now.wall, placed.shortfall)
+        elif not waiting.active and not waiting.backoff:
+            desk.history.placed(job.id, desk.now.wall)
+        desk.shares.count(job)
         if made < len(indexes):
             if job.unique_hosts:
                 group = group_of(job.spec.template, frozenset(job.hosts))
-            self._desk.queue.park(waiting, group, self._desk.now.mono)
+            desk.queue.park(waiting, group, desk.now.mono)
         return made
 
     def _make_attempt(self, job: Job, index: int, agent: AgentInfo, carved: Carved) -> Launch:
@@ -162,7 +168,7 @@ class Placing:
         step = self._desk.step
         refuse_s = self._offers.refuse_s(role) if leave_s is None else leave_s
         for row, made in launches.items():
-            offers = self._offers.rows.pop(row)
+            offers = self._offers.give_back(row, refuse_s)
             call_id = step.call_id()
             self._in_flight[call_id] = tuple(launch.task_id for launch in made)
             step.call(Accept(call_id, tuple(o.offer_id for o in offers), tuple(made), refuse_s))

@@ -50,6 +50,10 @@ class Waiting:
         self.parked_at: float | None = None
         self.tries = 0
 
+    @property
+    def awake(self) -> bool:
+        return bool(self.active) and self.parked_at is None
+
 
 class _Line:
     """One role's waiting groups, so that a question about a role costs what that role has.

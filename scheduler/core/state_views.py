@@ -11,14 +11,14 @@ from collections.abc import Collection, Iterator
 import msgspec
 
 from scheduler.core.desk import Desk
+from scheduler.core.explain import Question
 from scheduler.core.inventory import Agent, Inventory
 from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import InstanceKey, JobId, TaskId
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.job import JobSpec
 from scheduler.core.offers import Offers
-from scheduler.core.placement.reasons import sentence
-from scheduler.core.records import Desired
+from scheduler.core.queue_views import QueueViews
 from scheduler.core.unknown import Unknown, UnknownTask
 from scheduler.core.views import (
     AgentView,
@@ -28,6 +28,7 @@ from scheduler.core.views import (
     TaskView,
     UnknownTaskView,
 )
+from scheduler.core.waiting_views import WaitingView
 
 INDEX_DIGITS_MAX = 9
 
@@ -47,6 +48,7 @@ class StateViews:
         self._offers = offers
         self._unknown = unknown
         self._inventory = inventory
+        self._queue = QueueViews(desk, offers, inventory)
         self.connection = Connection()
 
     # --- jobs ------------------------------------------------------------------------------------
@@ -151,23 +153,19 @@ class StateViews:
             message=last.message if last is not None else "",
             failures=instance.failures,
             next_at=next_at,
-            waits_for=self._waits_for(job, next_at),
+            waits_for=self._queue.waits_for(job.id, backs_off=next_at is not None),
         )
-
-    def _waits_for(self, job: Job, next_at: float | None) -> str:
-        if next_at is not None:
-            return "back-off"
-        if not self._desk.connected:
-            return "the master"
-        if self._desk.store_refusing:
-            return "the store"
-        group = self._desk.queue.group(job.id)
-        if group is not None and group.shortfall is not None:
-            return sentence(group.shortfall)
-        return "offers"
 
     def unknown_tasks(self) -> list[UnknownTaskView]:
         return [_unknown_view(task) for task in self._unknown.tasks.values()]
+
+    # --- the queue -------------------------------------------------------------------------------
+
+    def queue(self, after: str, limit: int) -> Page[WaitingView]:
+        return self._queue.queue(after, limit)
+
+    def question(self, job: JobId) -> Question | None:
+        return self._queue.question(job)
 
     # --- agents and status -----------------------------------------------------------------------
 
@@ -240,7 +238,7 @@ def _job_view(job: Job) -> JobView:
     return JobView(
         job=job.id,
         kind=job.spec.kind,
-        state=_job_state(job),
+        state=job.state,
         role=job.spec.template.role,
         priority=job.spec.priority,
         instances=job.spec.instances,
@@ -254,16 +252,6 @@ def _job_view(job: Job) -> JobView:
         ended_at=record.ended_at,
         labels=dict(job.spec.labels),
     )
-
-
-def _job_state(job: Job) -> str:
-    match job.record.desired:
-        case Desired.RUN:
-            return "ended" if job.record.ended_at is not None else "running"
-        case Desired.STOP:
-            return "stopped" if job.live == 0 else "stopping"
-        case Desired.DELETE:
-            return "deleting"
 
 
 def _attempt_view(instance: Instance, attempt: Attempt) -> TaskView:

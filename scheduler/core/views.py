@@ -9,9 +9,11 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
+from scheduler.core.explain import Question
 from scheduler.core.model.ids import JobId, TaskId
 from scheduler.core.model.job import JobSpec
 from scheduler.core.model.resources import Amounts
+from scheduler.core.waiting_views import WaitingView
 
 
 class JobView(msgspec.Struct, frozen=True):
@@ -149,6 +151,14 @@ class Views(Protocol):
     def task(self, task: TaskId) -> TaskView | None: ...
 
     def unknown_tasks(self) -> list[UnknownTaskView]: ...
+
+    def queue(self, after: str, limit: int) -> Page[WaitingView]:
+        """What waits, by role, priority and arrival. Raises ValueError as `tasks` does."""
+        ...
+
+    def question(self, job: JobId) -> Question | None:
+        """Why a job waits: to be answered by `explain`, beside the engine."""
+        ...
 
     def agents(self, after: str, limit: int) -> Page[AgentView]: ...
 

@@ -7,15 +7,17 @@ which is an answer (`AgentsListed` without agents) and not an error.
 
 import asyncio
 import ssl
+from collections import defaultdict
+from collections.abc import Iterable
 from typing import Final, Literal
 
 import aiohttp
 from google.protobuf.message import DecodeError
 
 from scheduler.core.events import AgentsListed
-from scheduler.core.model.ids import AgentId
+from scheduler.core.model.ids import AgentId, Role
 from scheduler.core.model.offer import AgentInfo, AgentSeen
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.resources import Amounts, less
 from scheduler.errors import MasterRefused, MasterUnavailable
 from scheduler.mesos.access import Credential, authorization
 from scheduler.mesos.address import MasterAddress, MasterSetting
@@ -150,7 +152,25 @@ def _agent_seen(agent: master_pb2.Response.GetAgents.Agent, scheme: Scheme) -> A
         total=sum_amounts(agent.total_resources),
         used=sum_amounts(agent.allocated_resources),
         offered=sum_amounts(agent.offered_resources),
+        reserved=_unused_reservations(agent.total_resources, agent.allocated_resources),
     )
+
+
+def _unused_reservations(
+    total: Iterable[wire.Resource], used: Iterable[wire.Resource]
+) -> tuple[tuple[Role, Amounts], ...]:
+    """By role, what is reserved for it (the last reservation of a stack owns) and not in use."""
+    reserved, taken = _by_reservation(total), _by_reservation(used)
+    left = {role: less(amounts, taken.get(role, Amounts())) for role, amounts in reserved.items()}
+    return tuple((role, amounts) for role, amounts in left.items() if amounts != Amounts())
+
+
+def _by_reservation(resources: Iterable[wire.Resource]) -> dict[Role, Amounts]:
+    grouped: defaultdict[Role, list[wire.Resource]] = defaultdict(list)
+    for resource in resources:
+        if resource.reservations:
+            grouped[Role(text(resource.reservations[-1].role))].append(resource)
+    return {role: sum_amounts(those) for role, those in grouped.items()}
 
 
 def _recovered(info: wire.AgentInfo, scheme: Scheme) -> AgentSeen:

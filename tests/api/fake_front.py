@@ -20,6 +20,7 @@ from scheduler.core.events import (
     StopJob,
     Ticket,
 )
+from scheduler.core.explain import Question
 from scheduler.core.model.ids import JobId, TaskId, Uid, task_id
 from scheduler.core.model.instance import TERMINAL, AttemptState
 from scheduler.core.model.job import JobSpec
@@ -32,6 +33,7 @@ from scheduler.core.views import (
     UnknownTaskView,
     Views,
 )
+from scheduler.core.waiting_views import WaitingView
 from scheduler.runtime.protocols import LeaderInfo
 
 FRAMEWORK_ID = "f0e1d2c3-0000"
@@ -58,6 +60,8 @@ class FakeFront:
         self.jobs_by_id: dict[JobId, FakeJob] = {}
         self.tasks_by_id: dict[TaskId, TaskView] = {}
         self.agent_list: list[AgentView] = []
+        self.waiting: list[WaitingView] = []
+        self.questions: dict[JobId, Question] = {}
         self.unknown: list[UnknownTaskView] = []
         self.commands: list[Command] = []
         self.answer: Answer | None = None
@@ -219,6 +223,12 @@ class FakeViews:
 
     def unknown_tasks(self) -> list[UnknownTaskView]:
         return self._front.unknown
+
+    def queue(self, after: str, limit: int) -> Page[WaitingView]:
+        return _page(self._front.waiting, lambda view: view.job, after, limit)
+
+    def question(self, job: JobId) -> Question | None:
+        return self._front.questions.get(job)
 
     def agents(self, after: str, limit: int) -> Page[AgentView]:
         return _page(self._front.agent_list, lambda agent: agent.id, after, limit)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from scheduler.core.events import AgentsListed
-from scheduler.core.model.ids import AgentId
+from scheduler.core.model.ids import AgentId, Role
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts
 from scheduler.errors import MasterUnavailable
@@ -62,9 +62,10 @@ def two_agents() -> bytes:
         (agent.offered_resources, 0.001),
     ):
         amounts.add(name="cpus", type=wire.Value.SCALAR).scalar.value = cpus
-    reserved = agent.total_resources.add(name="cpus", type=wire.Value.SCALAR)
-    reserved.scalar.value = 2.0
-    reserved.reservations.add(role="prod", type=wire.Resource.ReservationInfo.STATIC)
+    for amounts, cpus in ((agent.total_resources, 2.0), (agent.allocated_resources, 0.5)):
+        reserved = amounts.add(name="cpus", type=wire.Value.SCALAR)
+        reserved.scalar.value = cpus
+        reserved.reservations.add(role="prod", type=wire.Resource.ReservationInfo.STATIC)
     ports = agent.total_resources.add(name="ports", type=wire.Value.RANGES)
     ports.ranges.range.add(begin=31000, end=32000)
     recovered = answer.get_agents.recovered_agents.add(hostname="a2", port=5053)
@@ -89,8 +90,9 @@ async def test_agents_are_listed_with_totals_and_use() -> None:
                 ),
                 active=True,
                 total=Amounts(cpus=6000),
-                used=Amounts(cpus=1500),
+                used=Amounts(cpus=2000),
                 offered=Amounts(cpus=1),
+                reserved=((Role("prod"), Amounts(cpus=1500)),),
             ),
             AgentSeen(
                 agent=AgentInfo(AgentId("M-S1"), "a2", "http://a2:5053"),

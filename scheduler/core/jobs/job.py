@@ -50,6 +50,17 @@ class Job:
         return self.record.spec
 
     @property
+    def state(self) -> str:
+        """running, stopping, stopped, deleting, ended."""
+        match self.record.desired:
+            case Desired.RUN:
+                return "ended" if self.record.ended_at is not None else "running"
+            case Desired.STOP:
+                return "stopped" if self.live == 0 else "stopping"
+            case Desired.DELETE:
+                return "deleting"
+
+    @property
     def runs(self) -> bool:
         return self.record.desired is Desired.RUN
 

@@ -35,10 +35,12 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 
 class AgentSeen(msgspec.Struct, frozen=True, gc=False):
-    """An agent as the operator API lists it."""
+    """An agent as the operator API lists it. `reserved` is what is reserved for each role and not
+    in use."""
 
     agent: AgentInfo
     active: bool
     total: Amounts
     used: Amounts
     offered: Amounts
+    reserved: tuple[tuple[Role, Amounts], ...] = ()

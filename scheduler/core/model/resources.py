@@ -26,6 +26,16 @@ class Amounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
     gpus: int = 0
 
 
+def less(amounts: Amounts, gone: Amounts) -> Amounts:
+    """What is left of the amounts, never below nothing."""
+    return Amounts(
+        cpus=max(0, amounts.cpus - gone.cpus),
+        mem=max(0, amounts.mem - gone.mem),
+        disk=max(0, amounts.disk - gone.disk),
+        gpus=max(0, amounts.gpus - gone.gpus),
+    )
+
+
 class PortRange(NamedTuple):
     """Both ends are part of the range."""
 

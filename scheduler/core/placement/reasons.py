@@ -1,10 +1,12 @@
-"""Why instances were not placed: counted over the rows, and as a sentence for people.
+"""Why instances are not placed: counted over offers or agents, and as a sentence for people.
 
-Values only; `matcher.py` counts. Each row is counted once, under the first cause that rules it out
-(constraints, then hosts taken, then amounts, then ports), so the counts sum up to the rows.
+Values only: `matcher.py` counts over the rows held, `outlook.py` over all agents known. Each is
+counted once, under the first cause that rules it out (constraints, then hosts taken, then amounts,
+then ports, then why nothing is offered), so the counts sum up.
 """
 
 import enum
+from collections.abc import Iterable
 
 import msgspec
 
@@ -14,8 +16,10 @@ from scheduler.core.placement.constraints import text_of
 
 
 class Reason(enum.StrEnum):
-    NO_OFFERS = "no_offers"
+    """What users are shown, and may rely on. First of an offer or agent, then of a whole job."""
+
     CONSTRAINT = "constraint"
+    ATTRIBUTE_MISSING = "attribute_missing"
     HOST_TAKEN = "host_taken"
     CPUS = "cpus"
     MEM = "mem"
@@ -23,13 +27,41 @@ class Reason(enum.StrEnum):
     GPUS = "gpus"
     PORTS = "ports"
     FIXED_PORT = "fixed_port"
+    AGENT_INACTIVE = "agent_inactive"
+    OTHER_ROLE = "other_role"
+    OFFERED_ELSEWHERE = "offered_elsewhere"
+    SUPPRESSED = "suppressed"
+    REFUSED = "refused"
+    GPU_AGENT = "gpu_agent"
+    NOT_OFFERED = "not_offered"
+    ITS_TURN = "its_turn"
+
+    NO_OFFERS = "no_offers"
+    NO_AGENTS = "no_agents"
+    DISCONNECTED = "disconnected"
+    STORE_REFUSING = "store_refusing"
+    RECONCILING = "reconciling"
+    BACK_OFF = "back_off"
+
+
+class Basis(enum.StrEnum):
+    """Of what an amount falls short."""
+
+    OFFERED = "offered"
+    """What is offered to us, or was when it was last offered."""
+    FREE = "free"
+    """What the master lists as free on the agent."""
+    TOTAL = "total"
+    """All that the agent has."""
 
 
 class Cause(msgspec.Struct, frozen=True, gc=False):
-    """One reason, the `rows` counted under it, and those among them that fail by nothing else.
+    """One reason, the `rows` (offers, agents) counted under it, and those among them that fail by
+    nothing else.
 
-    `short` is what the best row lacks (thousandths; whole ports): the best of those that fail
-    `alone` where there are any, else of all counted. 0 where lack has no measure.
+    `short` is what the best of them lacks (thousandths; whole ports): the best of those that fail
+    `alone` where there are any, else of all counted. 0 where lack has no measure. `until` (wall) is
+    when the first of what we refused may be offered again.
     """
 
     reason: Reason
@@ -38,6 +70,8 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
     short: int = 0
     constraint: Condition | None = None
     port: int | None = None
+    of: Basis = Basis.OFFERED
+    until: float | None = None
 
 
 class Shortfall(msgspec.Struct, frozen=True, gc=False):
@@ -52,38 +86,83 @@ def sentence(shortfall: Shortfall) -> str:
     """`12 offers: 8 lack cpus (the best by 0.5), 4 fail `rack is r1``; most rows first."""
     if not shortfall.rows:
         return "no offers"
-    causes = sorted(shortfall.causes, key=lambda cause: -cause.rows)
-    offers = "1 offer" if shortfall.rows == 1 else f"{shortfall.rows} offers"
-    return f"{offers}: " + ", ".join(_clause(cause) for cause in causes)
+    return counted("offer", shortfall.rows, shortfall.causes)
 
 
-def _clause(cause: Cause) -> str:
+def counted(noun: str, count: int, causes: Iterable[Cause]) -> str:
+    """How many there are, and how many each cause rules out."""
+    ordered = sorted(causes, key=lambda cause: -cause.rows)
+    many = f"1 {noun}" if count == 1 else f"{count} {noun}s"
+    return f"{many}: " + ", ".join(clause(cause) for cause in ordered)
+
+
+def clause(cause: Cause) -> str:
+    """What one cause rules out: `8 lack cpus (the best by 0.5)`."""
     rows = cause.rows
-    lack = f"{rows} lacks" if rows == 1 else f"{rows} lack"
     match cause.reason:
         case Reason.CPUS | Reason.MEM | Reason.DISK | Reason.GPUS | Reason.PORTS:
-            best = "by" if rows == 1 else "the best by"
-            return f"{lack} {cause.reason} ({best} {_amount(cause)})"
+            return _lacking(cause)
         case Reason.FIXED_PORT:
-            return f"{lack} port {cause.port}"
+            return f"{_verb(rows, 'lacks', 'lack')} port {cause.port}"
         case Reason.CONSTRAINT:
             text = text_of(cause.constraint) if cause.constraint else "a constraint"
-            return f"{rows} {'fails' if rows == 1 else 'fail'} `{text}`"
+            return f"{_verb(rows, 'fails', 'fail')} `{text}`"
+        case Reason.ATTRIBUTE_MISSING:
+            text = text_of(cause.constraint) if cause.constraint else "a constraint"
+            return f"{_verb(rows, 'has', 'have')} no attribute for `{text}`"
         case Reason.HOST_TAKEN:
-            whose = "is on a host" if rows == 1 else "are on hosts"
-            return f"{rows} {whose} that the job has a task on"
-        case Reason.NO_OFFERS:
-            return "no offers"
-
-
-def _amount(cause: Cause) -> str:
-    match cause.reason:
-        case Reason.PORTS:
-            return str(cause.short)
-        case Reason.MEM | Reason.DISK:
-            return f"{_decimal(cause.short)} MiB"
+            where = _verb(rows, "is on a host", "are on hosts")
+            return f"{where} that the job has a task on"
+        case Reason.REFUSED:
+            return f"{_verb(rows, 'would do and was', 'would do and were')} refused for a while"
         case _:
-            return _decimal(cause.short)
+            return f"{rows} {_WORDS[cause.reason]}"
+
+
+_WORDS = {
+    Reason.AGENT_INACTIVE: "not active",
+    Reason.OTHER_ROLE: "with the rest reserved for other roles",
+    Reason.OFFERED_ELSEWHERE: "offered to another framework",
+    Reason.SUPPRESSED: "not offered, as offers for the role are suppressed",
+    Reason.GPU_AGENT: "kept for work that asks for gpus",
+    Reason.NOT_OFFERED: "with enough free, and not offered",
+    Reason.ITS_TURN: "would do, when its turn comes",
+    Reason.NO_OFFERS: "without an offer",
+    Reason.NO_AGENTS: "known",
+    Reason.DISCONNECTED: "without a master",
+    Reason.STORE_REFUSING: "while the store takes no writes",
+    Reason.RECONCILING: "unknown to the master yet",
+    Reason.BACK_OFF: "in back-off",
+}
+
+
+def _lacking(cause: Cause) -> str:
+    rows = cause.rows
+    by = "by" if rows == 1 else "the best by"
+    amount = amount_text(cause.reason, cause.short)
+    match cause.of:
+        case Basis.OFFERED:
+            return f"{_verb(rows, 'lacks', 'lack')} {cause.reason} ({by} {amount})"
+        case Basis.FREE:
+            text = _verb(rows, "has too few", "have too few")
+            return f"{text} {cause.reason} free ({by} {amount})"
+        case Basis.TOTAL:
+            return f"{_verb(rows, 'is', 'are')} too small in {cause.reason} ({by} {amount})"
+
+
+def _verb(rows: int, one: str, many: str) -> str:
+    return f"{rows} {one if rows == 1 else many}"
+
+
+def amount_text(reason: Reason, milli: int) -> str:
+    """An amount of what the reason names, with its unit: `512 MiB`, `0.5`; ports are whole."""
+    match reason:
+        case Reason.PORTS:
+            return str(milli)
+        case Reason.MEM | Reason.DISK:
+            return f"{_decimal(milli)} MiB"
+        case _:
+            return _decimal(milli)
 
 
 def _decimal(milli: int) -> str:

@@ -1,0 +1,307 @@
+"""What stands between a group and each agent that is known, whether or not it is on offer.
+
+The matcher sees rows that we hold. This looks at all agents, one by one and plainly: at what we
+hold of each, what we gave back last, and what the master lists. It is slow (microseconds an agent)
+and changes nothing, so it may run beside the engine, over values that stay as they are.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import msgspec
+
+from scheduler.core.model.ids import Role
+from scheduler.core.model.job import Combined, Condition, Constraint, Junction, Operator
+from scheduler.core.model.offer import AgentInfo, AgentSeen
+from scheduler.core.model.resources import Amounts
+from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds
+from scheduler.core.placement.constraints import JOB, satisfies, value_of
+from scheduler.core.placement.matcher import UNIQUE_HOST, Group
+from scheduler.core.placement.reasons import Basis, Cause, Reason
+from scheduler.core.returned import GivenBack
+
+HELPS_MAX = 5
+SCALARS = {
+    Reason.CPUS: "cpus",
+    Reason.MEM: "mem",
+    Reason.DISK: "disk",
+    Reason.GPUS: "gpus",
+}
+_LACKS = frozenset({*SCALARS, Reason.PORTS})
+_TERMS = frozenset(
+    {Reason.CONSTRAINT, Reason.ATTRIBUTE_MISSING, Reason.HOST_TAKEN, Reason.FIXED_PORT}
+)
+
+
+class Spot(msgspec.Struct, frozen=True, gc=False):
+    """What is known of one agent for one role: what we hold (None: no offer), what we gave back
+    last, and what the master lists."""
+
+    agent: AgentInfo
+    held: Pool | None = None
+    back: GivenBack | None = None
+    listed: AgentSeen | None = None
+
+
+class Access(msgspec.Struct, frozen=True):
+    """How offers for a role come to us. `gpus`: we take agents with gpus. Filters older than
+    `unhidden_at` hide nothing. All times are wall."""
+
+    wall: float
+    suppressed: bool = False
+    gpus: bool = False
+    unhidden_at: float = 0.0
+    listed_at: float | None = None
+
+
+class Obstacle(msgspec.Struct, frozen=True, gc=False):
+    """One thing that keeps the group off one agent; fields as in `Cause`."""
+
+    reason: Reason
+    short: int = 0
+    of: Basis = Basis.OFFERED
+    constraint: Condition | None = None
+    port: int | None = None
+    until: float | None = None
+
+
+class Help(msgspec.Struct, frozen=True, gc=False):
+    """A change of the job after which it fits on `agents`: `by` less of an amount, without the
+    constraint, or with another port."""
+
+    reason: Reason
+    agents: int
+    by: int = 0
+    constraint: Condition | None = None
+    port: int | None = None
+
+
+class Outlook(msgspec.Struct, frozen=True):
+    """`fit` of the `agents` are held and would take one instance now; `causes` rule out the rest;
+    `helps` are the nearest changes, the most useful first."""
+
+    agents: int
+    fit: int
+    causes: tuple[Cause, ...]
+    helps: tuple[Help, ...]
+
+
+def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
+    agents = fit = 0
+    counted: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
+    alone: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
+    for spot in spots:
+        agents += 1
+        found = obstacles(group, spot, access)
+        if not found:
+            fit += 1
+            continue
+        first = found[0]
+        counted[_kind(first)].append(first)
+        if len(found) == 1:
+            alone[_kind(first)].append(first)
+    causes = [_cause(kind, ones, alone.get(kind, [])) for kind, ones in counted.items()]
+    causes.sort(key=lambda cause: -cause.rows)
+    return Outlook(agents, fit, tuple(causes), _helps(group, alone))
+
+
+def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:
+    """All that keeps one instance off the agent, in the order in which it is counted; what would
+    bring no offer even so is looked at only if nothing else does. Empty: it would be placed."""
+    agent = spot.agent
+    failed = [one for one in group.constraints if not _admits(group, agent, one)]
+    found = [_failed(agent, one) for one in failed]
+    # A host that is taken is counted after what the host will never have.
+    found.sort(key=lambda one: one.reason is Reason.HOST_TAKEN)
+    if spot.listed is not None and not spot.listed.active:
+        found.append(Obstacle(Reason.AGENT_INACTIVE))
+    pool = _offered(spot, access)
+    if pool is not None:
+        found += _lacking_in_offer(group, spot.listed, pool)
+    elif spot.listed is not None:
+        found += _lacking_in_list(group, spot.listed, spot.back)
+    if not found and spot.held is None:
+        found.append(_not_offered(spot, access))
+    return tuple(found)
+
+
+# --- constraints ---------------------------------------------------------------------------------
+
+
+def _failed(agent: AgentInfo, condition: Condition) -> Obstacle:
+    if condition == UNIQUE_HOST:
+        return Obstacle(Reason.HOST_TAKEN)
+    if _names_missing(agent, condition):
+        return Obstacle(Reason.ATTRIBUTE_MISSING, constraint=condition)
+    return Obstacle(Reason.CONSTRAINT, constraint=condition)
+
+
+def _names_missing(agent: AgentInfo, condition: Condition) -> bool:
+    """A single constraint, on an attribute that the agent lacks."""
+    match condition:
+        case Constraint(attribute=attribute) if attribute != JOB:
+            return value_of(agent, attribute) is None
+        case _:
+            return False
+
+
+def _admits(group: Group, agent: AgentInfo, condition: Condition) -> bool:
+    """The rule of `filters.admitting`, for one agent."""
+    match condition:
+        case Combined():
+            admitted = (_admits(group, agent, one) for one in condition.conditions)
+            match condition.junction:
+                case Junction.ALL:
+                    return all(admitted)
+                case Junction.ANY:
+                    return any(admitted)
+                case Junction.NOT:
+                    return not any(admitted)
+        case Constraint(attribute="@job", operator=operator):
+            among = agent.agent_id in group.company.get(condition, ())
+            return among is not (operator is Operator.UNLIKE)
+        case Constraint() if condition == UNIQUE_HOST:
+            return agent.hostname not in group.taken_hosts
+        case Constraint():
+            return satisfies(agent, condition)
+
+
+# --- amounts and ports ---------------------------------------------------------------------------
+
+
+def _offered(spot: Spot, access: Access) -> Pool | None:
+    """What is or was offered, unless the master's list is newer."""
+    if spot.held is not None:
+        return spot.held
+    back, listed_at = spot.back, access.listed_at
+    if back is None or (spot.listed is not None and listed_at is not None and back.at < listed_at):
+        return None
+    return back.pool
+
+
+def _lacking_in_offer(group: Group, listed: AgentSeen | None, pool: Pool) -> list[Obstacle]:
+    found = []
+    for reason, name in SCALARS.items():
+        asked = _amount(group.amounts, name)
+        free = amount_of(pool.get(name, ()))
+        if asked > free:
+            total = _amount(listed.total, name) if listed is not None else asked
+            found.append(_short(reason, asked, free, total))
+    return found + _lacking_ports(group, pool)
+
+
+def _short(reason: Reason, asked: int, free: int, total: int) -> Obstacle:
+    if asked > total:
+        return Obstacle(reason, asked - total, Basis.TOTAL)
+    return Obstacle(reason, asked - free)
+
+
+def _lacking_ports(group: Group, pool: Pool) -> list[Obstacle]:
+    if not group.ports:
+        return []
+    entries = pool.get(PORTS, ())
+    fixed = [port.host for port in group.ports if port.host is not None]
+    short = len(group.ports) - amount_of(entries)
+    return [Obstacle(Reason.PORTS, short)] * (short > 0) + [
+        Obstacle(Reason.FIXED_PORT, port=port)
+        for port in dict.fromkeys(fixed)
+        if fixed.count(port) > 1 or not any(holds(entry.ranges, port) for entry in entries)
+    ]
+
+
+def _lacking_in_list(group: Group, listed: AgentSeen, back: GivenBack | None) -> list[Obstacle]:
+    """The list names no ports: of those the last offer counts."""
+    found = []
+    for reason, name in SCALARS.items():
+        asked, total = _amount(group.amounts, name), _amount(listed.total, name)
+        free = total - _amount(listed.used, name)
+        if asked > total:
+            found.append(Obstacle(reason, asked - total, Basis.TOTAL))
+        elif asked > free:
+            found.append(Obstacle(reason, asked - free, Basis.FREE))
+    if back is not None:
+        found += _lacking_ports(group, back.pool)
+    if not found:
+        others = [amounts for role, amounts in listed.reserved if not _may_use(group.role, role)]
+        if not _left(group.amounts, listed, *others):
+            found.append(Obstacle(Reason.OTHER_ROLE))
+        elif not _left(group.amounts, listed, *others, listed.offered):
+            found.append(Obstacle(Reason.OFFERED_ELSEWHERE))
+    return found
+
+
+def _may_use(role: Role, reserved_for: Role) -> bool:
+    """Reservations serve their role and the roles below it (Mesos, hierarchical roles)."""
+    return role == reserved_for or role.startswith(f"{reserved_for}/")
+
+
+def _left(asked: Amounts, listed: AgentSeen, *gone: Amounts) -> bool:
+    """Whether enough is free without what has gone as well."""
+    return all(
+        _amount(asked, name)
+        <= _amount(listed.total, name) - sum(_amount(one, name) for one in (listed.used, *gone))
+        for name in SCALARS.values()
+        if _amount(asked, name)
+    )
+
+
+def _amount(amounts: Amounts, name: str) -> int:
+    value: int = getattr(amounts, name)
+    return value
+
+
+# --- why nothing is offered ----------------------------------------------------------------------
+
+
+def _not_offered(spot: Spot, access: Access) -> Obstacle:
+    back, listed = spot.back, spot.listed
+    if access.suppressed:
+        return Obstacle(Reason.SUPPRESSED)
+    if back is not None and back.at >= access.unhidden_at and back.until > access.wall:
+        return Obstacle(Reason.REFUSED, until=back.until)
+    if listed is not None and listed.total.gpus and not access.gpus:
+        return Obstacle(Reason.GPU_AGENT)
+    return Obstacle(Reason.NOT_OFFERED)
+
+
+# --- counting ------------------------------------------------------------------------------------
+
+
+def _kind(one: Obstacle) -> Obstacle:
+    """What is counted together: all that differs by amount or time alone."""
+    return msgspec.structs.replace(one, short=0, until=None)
+
+
+def _cause(kind: Obstacle, counted: list[Obstacle], alone: list[Obstacle]) -> Cause:
+    return Cause(
+        reason=kind.reason,
+        rows=len(counted),
+        alone=len(alone),
+        short=min(one.short for one in alone or counted),
+        constraint=kind.constraint,
+        port=kind.port,
+        of=kind.of,
+        until=min((one.until for one in counted if one.until is not None), default=None),
+    )
+
+
+def _helps(group: Group, alone: dict[Obstacle, list[Obstacle]]) -> tuple[Help, ...]:
+    shorts: defaultdict[Reason, list[int]] = defaultdict(list)
+    helps = []
+    for kind, ones in alone.items():
+        if kind.reason in _LACKS:
+            shorts[kind.reason] += [one.short for one in ones]
+        elif kind.reason in _TERMS:
+            helps.append(Help(kind.reason, len(ones), 0, kind.constraint, kind.port))
+    for reason, lacks in shorts.items():
+        by = min(lacks)
+        if by < _asked(group, reason):
+            helps.append(Help(reason, sum(short <= by for short in lacks), by))
+    helps.sort(key=lambda one: -one.agents)
+    return tuple(helps[:HELPS_MAX])
+
+
+def _asked(group: Group, reason: Reason) -> int:
+    if reason is Reason.PORTS:
+        return len(group.ports)
+    return _amount(group.amounts, SCALARS[reason])
