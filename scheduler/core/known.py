@@ -39,10 +39,9 @@ class Known(msgspec.Struct, frozen=True):
 def known_of(
     role: Role, rows: Rows, returned: Returned, inventory: Inventory, access: Access
 ) -> Known:
-    held = (rows[row] for row in rows.by_role(role))
     return Known(
         agents=tuple(inventory.agents.values()),
-        held={row.agent.agent_id: row.pool for row in held},
+        held={rows[row].agent.agent_id: rows.left(row) for row in rows.by_role(role)},
         returned=returned.of_role(role),
         access=access,
         hidden=inventory.hidden,

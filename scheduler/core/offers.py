@@ -162,7 +162,8 @@ class Offers:
 
     def give_back(self, row: int, refuse_s: float) -> tuple[Offer, ...]:
         """Take the row out, to be accepted or declined; what is left of it is refused."""
-        self.returned.note(self.rows[row], self._desk.now.wall, refuse_s)
+        left = self.rows.left(row)
+        self.returned.note(self.rows[row], left, self._desk.now.wall, refuse_s)
         return self.rows.pop(row)
 
     def _revive_when_due(self) -> None:

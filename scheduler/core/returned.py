@@ -32,13 +32,13 @@ class Returned:
         self._of_role: defaultdict[Role, dict[AgentId, GivenBack]] = defaultdict(dict)
         self._unhidden_at: dict[Role, float] = {}
 
-    def note(self, row: Row, wall: float, refuse_s: float) -> None:
+    def note(self, row: Row, left: Pool, wall: float, refuse_s: float) -> None:
         of_role = self._of_role[row.role]
         agent_id = row.agent.agent_id
         of_role.pop(agent_id, None)
         if len(of_role) >= AGENTS_MAX:
             del of_role[next(iter(of_role))]
-        of_role[agent_id] = GivenBack(row.pool, wall, wall + refuse_s)
+        of_role[agent_id] = GivenBack(left, wall, wall + refuse_s)
 
     def unhidden(self, role: Role, wall: float) -> None:
         """The role's filters are gone: it was revived, or the stream is another."""

@@ -10,7 +10,7 @@ Pure arithmetic on values: it knows no rows, no scores and no constraints (see `
 Ports of one agent are offered once each, as Mesos guarantees.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -21,8 +21,13 @@ from scheduler.core.model.resources import Amounts, CarvedResource, OfferedResou
 PORTS = "ports"
 
 Pool = dict[str, tuple[OfferedResource, ...]]
-"""Entries that we may use, by name; reserved ones first, else in the order offered."""
+"""Entries that we may use, by name; reserved ones first, else in the order offered. Scalars are
+used from the front, so that one number tells what is left of the entries of a name; ports that are
+used are taken out."""
+Left = Mapping[str, int]
+"""How much of each scalar is left of a pool."""
 Scalars = tuple[tuple[str, int], ...]
+Shape = tuple[tuple[str, bytes], ...]
 _Pieces = tuple[CarvedResource, ...]
 
 
@@ -34,10 +39,10 @@ class Carved(msgspec.Struct, frozen=True, gc=False):
 
 
 class Cut(NamedTuple):
-    """What each task gets, and what is `left` of the pool, without the entries used up."""
+    """What each task gets, and the pool without the ports that they got."""
 
     tasks: tuple[Carved, ...]
-    left: Pool
+    pool: Pool
 
 
 def pooled(pool: Pool, resources: Iterable[OfferedResource]) -> Pool:
@@ -55,35 +60,61 @@ def pooled(pool: Pool, resources: Iterable[OfferedResource]) -> Pool:
     return together
 
 
+def shape_of(pool: Pool) -> Shape | None:
+    """From pools of one shape every task gets the same scalars, however much is left of them. None:
+    it depends, since there are several entries of one name."""
+    shape = []
+    for name, entries in pool.items():
+        if len(entries) > 1:
+            return None
+        shape.append((name, entries[0].identity))
+    return tuple(shape)
+
+
+def remaining(pool: Pool, left: Left) -> Pool:
+    """The entries of the pool of which something is left, cut to that."""
+    rest = dict(pool)
+    for name, amount in left.items():
+        entries = []
+        for entry in reversed(pool.get(name, ())):
+            kept = min(entry.scalar, amount)
+            amount -= kept
+            if kept:
+                cut = OfferedResource(name, entry.identity, kept, (), entry.reserved)
+                entries.append(cut)
+        rest[name] = tuple(reversed(entries))
+    return {name: entries for name, entries in rest.items() if entries}
+
+
 def carve(
-    pool: Pool, scalars: Scalars, ports: tuple[Port, ...] = (), count: int = 1, seed: int = 0
+    pool: Pool,
+    left: Left,
+    scalars: Scalars,
+    ports: tuple[Port, ...] = (),
+    count: int = 1,
+    seed: int = 0,
 ) -> Cut:
-    """Exactly these `scalars` and `ports` for each of `count` tasks, or of as many as the pool
-    holds. One pass for all of them: neighbours that get the same share one value.
+    """Exactly these `scalars` and `ports` for each of `count` tasks, or of as many as there is
+    enough for. One pass for all of them: neighbours that get the same share one value.
 
     Reserved entries are used before unreserved ones: they count to our role's consumption whether
     we use them or not, while unreserved resources can serve others. `seed` chooses where the search
     for dynamic ports begins: a port that was just freed may still be in TIME_WAIT or known to
     clients, so the lowest free one is the worst choice.
     """
-    if not ports:
-        cut = _cut_from_first(pool, scalars, count)
-        if cut is not None:
-            return cut
     for name, asked in scalars:
-        held = amount_of(pool.get(name, ()))
-        count = min(count, held // asked if asked > 0 else 0)
+        count = min(count, left.get(name, 0) // asked if asked > 0 else 0)
     if ports:
         count = min(count, _tasks_with_ports(pool, ports))
     if count <= 0:
         return Cut((), pool)
-    left = dict(pool)
-    columns = [_cut_scalar(left, name, asked, count) for name, asked in scalars]
+    columns = [_cut_scalar(pool[name], left[name], asked, count) for name, asked in scalars]
     numbers: Sequence[tuple[int, ...]] = ((),) * count
     if ports:
-        pieces, numbers = _cut_ports(left, ports, count, seed)
+        pieces, numbers, rest = _cut_ports(pool[PORTS], ports, count, seed)
         columns.append(pieces)
-    return Cut(_together(columns, numbers), left)
+        pool = {**pool, PORTS: rest}
+    return Cut(_together(columns, numbers), pool)
 
 
 def scalars_of(amounts: Amounts) -> Scalars:
@@ -98,36 +129,22 @@ def scalars_of(amounts: Amounts) -> Scalars:
     return tuple([one for one in scalars if one[1]])
 
 
-def _cut_from_first(pool: Pool, scalars: Scalars, count: int) -> Cut | None:
-    """What `carve` gives in the usual case, that the first entry of each name has more than all
-    tasks ask for, in a fraction of the time."""
-    left = dict(pool)
-    pieces = []
-    for name, asked in scalars:
-        entries = pool.get(name)
-        if entries is None:
-            return None
-        entry = entries[0]
-        rest = entry.scalar - asked * count
-        if rest <= 0 or asked < 0:
-            return None
-        cut = OfferedResource(name, entry.identity, rest, (), entry.reserved)
-        left[name] = (cut, *entries[1:]) if len(entries) > 1 else (cut,)
-        pieces.append(CarvedResource(name, entry.identity, asked))
-    return Cut((Carved(tuple(pieces), ()),) * count, left)
-
-
 def holds(ranges: Iterable[PortRange], port: int) -> bool:
     return any(begin <= port <= end for begin, end in ranges)
 
 
 def amount_of(entries: Iterable[OfferedResource]) -> int:
     """Thousandths, or ports, of entries of one name in all."""
-    return sum([entry.scalar + _port_count(entry.ranges) for entry in entries])
+    amount = 0
+    for entry in entries:
+        amount += entry.scalar
+        for begin, end in entry.ranges:
+            amount += end - begin + 1
+    return amount
 
 
-def _port_count(ranges: Sequence[PortRange]) -> int:
-    return sum([end - begin + 1 for begin, end in ranges]) if ranges else 0
+def _port_count(ranges: Iterable[PortRange]) -> int:
+    return sum([end - begin + 1 for begin, end in ranges])
 
 
 def _together(
@@ -149,45 +166,33 @@ def _together(
 # --- scalars -------------------------------------------------------------------------------------
 
 
-def _cut_scalar(left: Pool, name: str, asked: int, count: int) -> list[_Pieces]:
-    """`asked` thousandths for each of `count` tasks, from entry after entry, which hold them."""
-    entries = left[name]
+def _cut_scalar(
+    entries: tuple[OfferedResource, ...], left: int, asked: int, count: int
+) -> list[_Pieces]:
+    """`asked` thousandths for each of `count` tasks, from entry after entry, of which so much is
+    left in all."""
+    used = sum([entry.scalar for entry in entries]) - left
     cut: list[_Pieces] = []
     begun: list[CarvedResource] = []
     missing = asked
-    at = free = 0
-    while len(cut) < count:
-        entry = entries[at]
-        free = free or entry.scalar
-        whole = 0 if begun else min(free // asked, count - len(cut))
-        if whole:
-            cut += [(CarvedResource(name, entry.identity, asked),)] * whole
-            free -= whole * asked
-        else:
+    for entry in entries:
+        free = entry.scalar - used
+        used = max(0, -free)
+        while free > 0 and len(cut) < count:
+            whole = 0 if begun else min(free // asked, count - len(cut))
+            if whole:
+                cut += [(CarvedResource(entry.name, entry.identity, asked),)] * whole
+                free -= whole * asked
+                continue
             part = min(free, missing)
-            begun.append(CarvedResource(name, entry.identity, part))
+            begun.append(CarvedResource(entry.name, entry.identity, part))
             free -= part
             missing -= part
             if not missing:
                 cut.append(_coalesced(begun))
                 begun = []
                 missing = asked
-        if not free:
-            at += 1
-    rest = entries[at:]
-    if free:
-        entry = rest[0]
-        cut_entry = OfferedResource(name, entry.identity, free, (), entry.reserved)
-        rest = (cut_entry, *rest[1:])
-    _put(left, name, rest)
     return cut
-
-
-def _put(left: Pool, name: str, rest: tuple[OfferedResource, ...]) -> None:
-    if rest:
-        left[name] = rest
-    else:
-        del left[name]
 
 
 def _coalesced(pieces: Sequence[CarvedResource]) -> _Pieces:
@@ -226,11 +231,10 @@ def _tasks_with_ports(pool: Pool, ports: tuple[Port, ...]) -> int:
 
 
 def _cut_ports(
-    left: Pool, ports: tuple[Port, ...], count: int, seed: int
-) -> tuple[list[_Pieces], list[tuple[int, ...]]]:
-    """Pieces, and host ports in the order asked, for each of `count` tasks; fixed ones are set
-    aside before dynamic ones are chosen."""
-    entries = left[PORTS]
+    entries: tuple[OfferedResource, ...], ports: tuple[Port, ...], count: int, seed: int
+) -> tuple[list[_Pieces], list[tuple[int, ...]], tuple[OfferedResource, ...]]:
+    """Pieces, and host ports in the order asked, for each of `count` tasks; and what is left of the
+    entries. Fixed ports are set aside before dynamic ones are chosen."""
     free = [list(entry.ranges) for entry in entries]
     fixed = [
         _Chosen(port.host, _holder(free, port.host)) for port in ports if port.host is not None
@@ -255,8 +259,7 @@ def _cut_ports(
             if ranges
         ]
     )
-    _put(left, PORTS, rest)
-    return pieces, numbers
+    return pieces, numbers, rest
 
 
 def _held(entries: Iterable[OfferedResource], port: int) -> bool:

@@ -8,15 +8,22 @@ one. The same rows and the same group always give the same answer.
 It knows nothing of queues, priorities and budgets: one call is one group, in time linear in rows.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
 from scheduler.core.model.ids import Role
-from scheduler.core.model.job import Condition, Constraint, Operator, Port, Template
+from scheduler.core.model.job import (
+    INSTANCES_MAX,
+    Condition,
+    Constraint,
+    Operator,
+    Port,
+    Template,
+)
 from scheduler.core.model.resources import Amounts
-from scheduler.core.placement.carve import PORTS, Carved, carve, scalars_of
+from scheduler.core.placement.carve import PORTS, Carved, Shape, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import HOSTNAME
 from scheduler.core.placement.filters import Company, admitting
@@ -73,26 +80,58 @@ def place(rows: Rows, group: Group, count: int) -> Placed:
 
 
 def assign(
-    rows: Rows, group: Group, shares: Iterable[Share], seed: int
+    rows: Rows, group: Group, shares: Sequence[Share], seed: int
 ) -> list[tuple[Carved, ...]]:
     """For each share, cut the pieces of its instances out of its row and note them as taken.
 
     Fewer than its instances, or none: the row does not hold more (any more). Right after `place`
-    that cannot be; it can when the row changed since. `seed` spreads dynamic ports.
+    that cannot be; it can when the row changed since. `seed` spreads dynamic ports. No row is in
+    two shares.
     """
-    amounts, ports = group.amounts, group.ports
-    asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(ports))
-    scalars = scalars_of(amounts)
-    cuts = []
-    for row, instances in shares:
-        found = rows.get(row)
-        tasks: tuple[Carved, ...] = ()
-        if found is not None and found.role == group.role:
-            tasks, left = carve(found.pool, scalars, ports, instances, seed + row)
-            if tasks:
-                rows.take(row, left, asked, len(tasks))
-        cuts.append(tasks)
+    rows.sync()
+    chosen = [row for row, _ in shares]
+    at = np.array(chosen, np.int64)
+    takes = np.array([instances for _, instances in shares], np.int64)
+    takes[~rows.in_role(group.role)[at]] = 0
+    takes = np.minimum(takes, _capacity(rows, group, at))
+    cutter = _Cutter(rows, group)
+    cuts = [
+        cutter.cut(row, count, seed + row) if count > 0 else ()
+        for row, count in zip(chosen, takes.tolist(), strict=True)
+    ]
+    amounts = group.amounts
+    asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(group.ports))
+    rows.take(at, asked, np.array([len(tasks) for tasks in cuts], np.int64))
     return cuts
+
+
+class _Cutter:
+    """Cuts for one group; what rows of one shape give is worked out once."""
+
+    def __init__(self, rows: Rows, group: Group) -> None:
+        self._rows = rows
+        self._scalars = scalars_of(group.amounts)
+        self._ports = group.ports
+        self._alike: dict[Shape, Carved] = {}
+
+    def cut(self, row: int, count: int, seed: int) -> tuple[Carved, ...]:
+        found = self._rows[row]
+        shape = found.shape
+        if shape is None or self._ports:
+            return self._carve(row, count, seed)
+        carved = self._alike.get(shape)
+        if carved is None:
+            (carved,) = self._carve(row, 1, seed)
+            self._alike[shape] = carved
+        return (carved,) * count
+
+    def _carve(self, row: int, count: int, seed: int) -> tuple[Carved, ...]:
+        rows = self._rows
+        left = {name: int(rows.free(name)[row]) for name, _ in self._scalars}
+        cut = carve(rows[row].pool, left, self._scalars, self._ports, count, seed)
+        if self._ports:
+            rows.take_ports(row, cut.pool)
+        return cut.tasks
 
 
 # --- choosing ------------------------------------------------------------------------------------
@@ -105,7 +144,7 @@ def _choose(rows: Rows, group: Group, count: int) -> tuple[Share, ...]:
     if group.unique:
         candidates = _first_of_each_host(rows, candidates, count)
     candidates = candidates[:count]
-    takes = _capacity(rows, group, candidates, count)
+    takes = np.minimum(_capacity(rows, group, candidates), count)
     before = np.cumsum(takes) - takes
     needed = int(np.searchsorted(before, count))
     takes = np.minimum(takes, count - before)[:needed]
@@ -130,13 +169,12 @@ def _admitted(rows: Rows, group: Group, condition: Condition) -> Mask:
     return admitting(rows, condition, group.company)
 
 
-def _capacity(rows: Rows, group: Group, candidates: Indexes, most: int) -> Column:
-    """How many instances each of the candidates takes, which hold one at least; `most` at most."""
-    if group.unique or any(port.host is not None for port in group.ports):
-        return np.ones(len(candidates), np.int64)
-    capacity = np.full(len(candidates), most, np.int64)
+def _capacity(rows: Rows, group: Group, at: Indexes) -> Column:
+    """How many instances each of the rows has enough free for."""
+    once = group.unique or any(port.host is not None for port in group.ports)
+    capacity = np.full(len(at), 1 if once else INSTANCES_MAX)
     for _, name, asked in _asked(group):
-        np.minimum(capacity, rows.free(name)[candidates] // asked, out=capacity)
+        np.minimum(capacity, rows.free(name)[at] // asked, out=capacity)
     return capacity
 
 

@@ -1,9 +1,9 @@
 """The offers we hold, as rows of numbers: one row for each agent and role.
 
 Several offers of one agent and role are one row, because they go into one ACCEPT together. What is
-free is kept twice: as the offered entries themselves (the truth, from which pieces are carved) and
-as int64 columns that the matcher works on. The columns follow in `sync`, which every placement
-calls first.
+offered is kept as entries, from which pieces are carved; how much of them is free, as int64 columns
+that the matcher works on. What came and went is put into the columns by `sync`, which every
+placement calls first.
 
 This table does not decide anything and does not know jobs: `matcher.py` does and asks it for masks.
 """
@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from scheduler.core.model.ids import AgentId, OfferId, Role
 from scheduler.core.model.job import Constraint
 from scheduler.core.model.offer import AgentInfo, Offer
-from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds, pooled
+from scheduler.core.placement.carve import (
+    PORTS,
+    Pool,
+    Shape,
+    amount_of,
+    holds,
+    pooled,
+    remaining,
+    shape_of,
+)
 from scheduler.core.placement.columns import (
     AttributeColumn,
     Codes,
@@ -43,15 +52,15 @@ ROW_BITS = 24
 ROW_MASK = (1 << ROW_BITS) - 1
 FREE_MAX = 1 << 37
 NO_KEY = np.iinfo(np.int64).max
-COLUMN_NAMES = ("cpus", "mem", "disk", "gpus", PORTS)
-NOTHING = (0,) * len(COLUMN_NAMES)
+SCALAR_NAMES = ("cpus", "mem", "disk", "gpus")
+COLUMN_NAMES = (*SCALAR_NAMES, PORTS)
+NOTHING = [0] * len(COLUMN_NAMES)
 
 
 class Row:
-    """One agent's offers for one role, pooled. `free` is what the pool sums up to, in the order of
-    COLUMN_NAMES; custom resources, which no job asks for, are not counted."""
+    """One agent's offers for one role, pooled."""
 
-    __slots__ = ("agent", "arrival", "free", "offers", "pool", "role")
+    __slots__ = ("agent", "arrival", "offers", "pool", "role", "shape")
 
     def __init__(self, offer: Offer, arrival: int) -> None:
         self.agent: AgentInfo = offer.agent
@@ -59,7 +68,7 @@ class Row:
         self.arrival = arrival
         self.offers: list[Offer] = []
         self.pool: Pool = {}
-        self.free: list[int] = []
+        self.shape: Shape | None = None
         self.add(offer)
 
     def add(self, offer: Offer) -> None:
@@ -67,8 +76,13 @@ class Row:
         self.agent = offer.agent
         self.offers.append(offer)
         self.pool = pooled(self.pool, offer.resources)
+        self.shape = shape_of(self.pool)
+
+    def total(self) -> list[int]:
+        """What the pool sums up to, in the order of COLUMN_NAMES; custom resources, which no job
+        asks for, are not counted."""
         pool = self.pool
-        self.free = [amount_of(pool[name]) if name in pool else 0 for name in COLUMN_NAMES]
+        return [amount_of(pool[name]) if name in pool else 0 for name in COLUMN_NAMES]
 
 
 class Rows:
@@ -86,8 +100,12 @@ class Rows:
         self._row_of_offer: dict[OfferId, int] = {}
         self._role_codes: dict[Role, int] = {}
         self._arrivals = 0
-        self._stale: set[int] = set()
         self._renewed: set[int] = set()
+        """Rows that came, grew or went since the last `sync`: nothing in the columns is true."""
+        self._moved: set[int] = set()
+        """Rows that were taken from since: they are elsewhere in the order."""
+        self._taken_from: set[int] = set()
+        """Rows of which less is left than their pools hold."""
         self._attributes: dict[str, AttributeColumn] = {}
         self._ports: dict[int, PortColumn] = {}
         self._free = np.zeros((len(COLUMN_NAMES), 0), np.int64)
@@ -125,9 +143,10 @@ class Rows:
             self._arrivals += 1
             self._row_of[key] = row
         else:
+            self[row].pool = self.left(row)
             self[row].add(offer)
+            self._taken_from.discard(row)
         self._row_of_offer[offer.offer_id] = row
-        self._stale.add(row)
         self._renewed.add(row)
         return row
 
@@ -162,17 +181,28 @@ class Rows:
         del self._row_of[gone.agent.agent_id, gone.role]
         for offer in gone.offers:
             del self._row_of_offer[offer.offer_id]
-        self._stale.add(row)
+        self._taken_from.discard(row)
         self._renewed.add(row)
         return tuple(gone.offers)
 
-    def take(self, row: int, left: Pool, asked: Sequence[int], times: int) -> None:
-        """What was carved out of the row's pool is gone, `times` as much as `asked` (in the order
-        of COLUMN_NAMES); what is left stays on offer."""
-        found = self[row]
-        found.pool = left
-        found.free = [free - times * one for free, one in zip(found.free, asked, strict=True)]
-        self._stale.add(row)
+    def left(self, row: int) -> Pool:
+        """What of the row's entries has not been taken."""
+        pool = self[row].pool
+        if row not in self._taken_from:
+            return pool
+        return remaining(pool, {name: int(self.free(name)[row]) for name in SCALAR_NAMES})
+
+    def take(self, rows: Indexes, asked: Sequence[int], times: Column) -> None:
+        """From each of the rows, which are all different, so many `times` what is `asked` (in the
+        order of COLUMN_NAMES) is gone: it was carved out. As of the last `sync`."""
+        self._free[:, rows] -= np.outer(asked, times)
+        taken_from = rows.tolist()
+        self._taken_from.update(taken_from)
+        self._moved.update(taken_from)
+
+    def take_ports(self, row: int, pool: Pool) -> None:
+        """The ports that the pool lacks are gone; `take` says how many they are."""
+        self[row].pool = pool
 
     def by_role(self, role: Role) -> tuple[int, ...]:
         """The role's rows, lowest first."""
@@ -238,43 +268,44 @@ class Rows:
 
     def sync(self) -> None:
         """Bring the columns up to date with the rows that changed since the last call."""
-        if not self._stale:
+        if not self._renewed and not self._moved:
             return
         if self.size > len(self._key):
             self._grow()
-        stale = np.array(list(self._stale), np.int64)
-        found = [self._rows[row] for row in stale.tolist()]
-        sums = np.array([NOTHING if row is None else row.free for row in found], np.int64)
-        self._free[:, stale] = sums.T
-        for ports in self._ports.values():
-            ports.forget(stale)
+        changed = np.array(list(self._renewed | self._moved), np.int64)
         if self._renewed:
             self._renew(np.array(list(self._renewed), np.int64))
-        self._rank(stale, sums)
-        self._stale.clear()
+        for ports in self._ports.values():
+            ports.forget(changed)
+        self._rank(changed)
         self._renewed.clear()
+        self._moved.clear()
 
     def _renew(self, renewed: Indexes) -> None:
-        codes = []
+        codes, totals = [], []
         for row in renewed.tolist():
             found = self._rows[row]
-            code = NO_ROLE
-            if found is not None:
-                code = self._role_codes.setdefault(found.role, len(self._role_codes))
-            codes.append(code)
+            if found is None:
+                codes.append(NO_ROLE)
+                totals.append(NOTHING)
+            else:
+                codes.append(self._role_codes.setdefault(found.role, len(self._role_codes)))
+                totals.append(found.total())
         self._role[renewed] = codes
+        self._free[:, renewed] = np.array(totals, np.int64).T
         for column in self._attributes.values():
             column.forget(renewed)
 
-    def _rank(self, stale: Indexes, sums: Column) -> None:
-        """Sort again. `_keys` are right but for the stale rows, and a stable sort of what is nearly
-        sorted is cheap; with the row in the low bits no two keys are the same."""
-        score = np.minimum(sums[:, 0] * CPU_MILLI_IN_MEM_MILLI + sums[:, 1], FREE_MAX - 1)
-        score[sums[:, 3] > 0] += FREE_MAX
-        keys = (score << ROW_BITS) | stale
-        keys[[self._rows[row] is None for row in stale.tolist()]] = NO_KEY
-        former = self._key[stale]
-        self._key[stale] = keys
+    def _rank(self, changed: Indexes) -> None:
+        """Sort again. `_keys` are right but for the changed rows, and a stable sort of what is
+        nearly sorted is cheap; with the row in the low bits no two keys are the same."""
+        cpus, mem, _, gpus, _ = self._free[:, changed]
+        score = np.minimum(cpus * CPU_MILLI_IN_MEM_MILLI + mem, FREE_MAX - 1)
+        score[gpus > 0] += FREE_MAX
+        keys = (score << ROW_BITS) | changed
+        keys[self._role[changed] == NO_ROLE] = NO_KEY
+        former = self._key[changed]
+        self._key[changed] = keys
         known = former != NO_KEY
         self._keys[np.searchsorted(self._keys, former[known])] = keys[known]
         self._keys = np.concatenate([self._keys, keys[~known]])

@@ -13,7 +13,16 @@ from scheduler.core.model.resources import (
     OfferedResource,
     PortRange,
 )
-from scheduler.core.placement.carve import Carved, Pool, carve, pooled, scalars_of
+from scheduler.core.placement.carve import (
+    Carved,
+    Pool,
+    amount_of,
+    carve,
+    pooled,
+    remaining,
+    scalars_of,
+    shape_of,
+)
 from tests.core.placement import values
 from tests.core.placement.values import SCALARS, scalar, unhurried
 
@@ -26,6 +35,27 @@ def fixed(port: int) -> Port:
     return Port("fixed", port)
 
 
+class Cutting:
+    """What an agent offers, and what tasks were given of it so far."""
+
+    def __init__(self, resources: Iterable[OfferedResource]) -> None:
+        self.pool = pooled({}, resources)
+        self.scalars = {name: amount_of(self.pool.get(name, ())) for name in SCALARS}
+
+    def cut(
+        self, amounts: Amounts, ports: tuple[Port, ...] = (), count: int = 1, seed: int = 0
+    ) -> tuple[Carved, ...]:
+        scalars = scalars_of(amounts)
+        tasks, self.pool = carve(self.pool, self.scalars, scalars, ports, count, seed)
+        for name, asked in scalars:
+            self.scalars[name] -= asked * len(tasks)
+        return tasks
+
+    @property
+    def left(self) -> Pool:
+        return remaining(self.pool, self.scalars)
+
+
 def cut_from(
     resources: Iterable[OfferedResource],
     amounts: Amounts,
@@ -33,8 +63,9 @@ def cut_from(
     seed: int = 0,
 ) -> tuple[Carved, Pool]:
     """One task's, which must fit, and what is left."""
-    (carved,), left = carve(pooled({}, resources), scalars_of(amounts), ports, 1, seed)
-    return carved, left
+    offered = Cutting(resources)
+    (carved,) = offered.cut(amounts, ports, 1, seed)
+    return carved, offered.left
 
 
 def entries_of(pool: Pool) -> list[OfferedResource]:
@@ -75,15 +106,16 @@ def test_as_many_tasks_as_fit_are_cut_and_together_with_what_is_left_are_what_wa
     count: int,
     seed: int,
 ) -> None:
-    tasks, left = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
+    offered = Cutting(resources)
+    tasks = offered.cut(amounts, ports, count, seed)
 
     assert fits(resources, amounts, ports, len(tasks))
     assert len(tasks) == count or not fits(resources, amounts, ports, len(tasks) + 1)
     pieces = total(piece for carved in tasks for piece in carved.resources)
     usable = [entry for entry in resources if entry.usable]
-    assert pieces + total(entries_of(left)) == total(usable)
+    assert pieces + total(entries_of(offered.left)) == total(usable)
     for reserved in (True, False):
-        kept = total(entry for entry in entries_of(left) if entry.reserved is reserved)
+        kept = total(entry for entry in entries_of(offered.left) if entry.reserved is reserved)
         assert kept <= total(entry for entry in usable if entry.reserved is reserved)
 
 
@@ -96,7 +128,7 @@ def test_each_task_gets_exactly_what_it_asks_for(
     count: int,
     seed: int,
 ) -> None:
-    tasks, _ = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
+    tasks = Cutting(resources).cut(amounts, ports, count, seed)
 
     for carved in tasks:
         for name in SCALARS:
@@ -124,9 +156,10 @@ def test_pieces_are_one_an_identity_and_never_empty(
     count: int,
     seed: int,
 ) -> None:
-    tasks, left = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
+    offered = Cutting(resources)
+    tasks = offered.cut(amounts, ports, count, seed)
 
-    assert all(entry.scalar > 0 or entry.ranges for entry in entries_of(left))
+    assert all(entry.scalar > 0 or entry.ranges for entry in entries_of(offered.left))
     for carved in tasks:
         names = [(piece.name, piece.identity) for piece in carved.resources]
         assert len(set(names)) == len(names)
@@ -145,14 +178,15 @@ def test_unreserved_is_touched_only_when_reserved_is_used_up(
     count: int,
     seed: int,
 ) -> None:
-    _, left = carve(pooled({}, resources), scalars_of(amounts), ports, count, seed)
+    offered = Cutting(resources)
+    offered.cut(amounts, ports, count, seed)
 
     def unreserved(entries: Iterable[OfferedResource], name: str) -> int:
         return sum(e.scalar for e in entries if e.name == name and e.usable and not e.reserved)
 
     for name in SCALARS:
-        if unreserved(entries_of(left), name) < unreserved(resources, name):
-            assert not any(entry.reserved for entry in left.get(name, ()))
+        if unreserved(entries_of(offered.left), name) < unreserved(resources, name):
+            assert not any(entry.reserved for entry in offered.left.get(name, ()))
 
 
 @unhurried
@@ -160,15 +194,31 @@ def test_unreserved_is_touched_only_when_reserved_is_used_up(
 def test_many_tasks_at_once_get_what_they_would_get_one_after_the_other(
     resources: tuple[OfferedResource, ...], amounts: Amounts, count: int
 ) -> None:
-    pool = pooled({}, resources)
-    together, left = carve(pool, scalars_of(amounts), (), count)
+    at_once, one_by_one = Cutting(resources), Cutting(resources)
+    together = at_once.cut(amounts, (), count)
+    apart = [task for _ in range(count) for task in one_by_one.cut(amounts)]
 
-    apart: list[Carved] = []
-    for _ in range(count):
-        tasks, pool = carve(pool, scalars_of(amounts))
-        apart += tasks
+    assert list(together) == apart
+    assert at_once.left == one_by_one.left
 
-    assert (list(together), left) == (apart, pool)
+
+@unhurried
+@given(values.offered(), values.offered(), values.amounts, values.amounts, count)
+def test_pools_of_one_shape_give_the_same_pieces_whatever_is_left(
+    resources: tuple[OfferedResource, ...],
+    others: tuple[OfferedResource, ...],
+    before: Amounts,
+    amounts: Amounts,
+    count: int,
+) -> None:
+    fresh, used = Cutting(resources), Cutting(others)
+    used.cut(before)
+    if shape_of(fresh.pool) is None or shape_of(fresh.pool) != shape_of(used.pool):
+        return
+
+    pieces = set(fresh.cut(amounts, (), count)) | set(used.cut(amounts, (), count))
+
+    assert len(pieces) <= 1
 
 
 def test_a_scalar_is_put_together_from_a_reserved_and_an_unreserved_entry() -> None:
@@ -190,9 +240,10 @@ def test_an_amount_of_nothing_makes_no_piece() -> None:
 
 
 def test_a_negative_amount_fits_nowhere() -> None:
-    pool = pooled({}, [scalar("cpus", 500)])
+    offered = Cutting([scalar("cpus", 500)])
 
-    assert carve(pool, scalars_of(Amounts(cpus=-1))) == ((), pool)
+    assert offered.cut(Amounts(cpus=-1)) == ()
+    assert offered.left == {"cpus": (scalar("cpus", 500),)}
 
 
 def test_ports_come_in_the_order_asked_and_dynamic_ones_avoid_the_fixed() -> None:
@@ -205,9 +256,10 @@ def test_ports_come_in_the_order_asked_and_dynamic_ones_avoid_the_fixed() -> Non
 
 
 def test_a_fixed_port_asked_for_twice_fits_nowhere() -> None:
-    pool = pooled({}, [values.ports((10, 20))])
+    offered = Cutting([values.ports((10, 20))])
 
-    assert carve(pool, (), (fixed(11), fixed(11))) == ((), pool)
+    assert offered.cut(Amounts(), (fixed(11), fixed(11))) == ()
+    assert offered.left == {"ports": (values.ports((10, 20)),)}
 
 
 def test_a_port_that_was_just_freed_is_rarely_chosen_again() -> None:

@@ -36,7 +36,7 @@ def could_run(rows: Rows, row: int, group: Group, taken: frozenset[str]) -> bool
             found.agent.hostname not in taken if one == UNIQUE else admits(found.agent, one)
             for one in group.constraints
         )
-        and fits(entries_of(found.pool), group.amounts, group.ports)
+        and fits(entries_of(rows.left(row)), group.amounts, group.ports)
     )
 
 
@@ -69,7 +69,7 @@ def test_nothing_is_over_committed_and_everything_is_placed_or_explained(
     for row, carved_pieces in pieces.items():
         offered = [entry for one in rows[row].offers for entry in one.resources if entry.usable]
         assert total(carved_pieces) <= total(offered)
-        assert total(carved_pieces) + total(entries_of(rows[row].pool)) == total(offered)
+        assert total(carved_pieces) + total(entries_of(rows.left(row))) == total(offered)
 
 
 @settings(unhurried, max_examples=50)
@@ -192,7 +192,8 @@ def test_a_row_that_has_gone_or_shrunk_since_gives_nothing() -> None:
     group = Group(WEB, Amounts(cpus=600))
     shares = place(rows, group, 1).shares
 
-    assert [len(tasks) for tasks in assign(rows, group, [*shares, *shares], 0)] == [1, 0]
+    assert [len(tasks) for tasks in assign(rows, group, [(shares[0][0], 2)], 0)] == [1]
+    assert assign(rows, group, shares, 0) == [()]
     rows.remove_offer(OfferId("1"))
     assert assign(rows, group, shares, 0) == [()]
 

@@ -1,5 +1,6 @@
 """The table of offers and its columns."""
 
+from collections import Counter, defaultdict
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from scheduler.core.model.ids import AgentId, OfferId
 from scheduler.core.model.job import Port
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource
-from scheduler.core.placement.carve import amount_of, carve, scalars_of
+from scheduler.core.placement.carve import amount_of
+from scheduler.core.placement.matcher import Group, assign
 from scheduler.core.placement.rows import COLUMN_NAMES, Rows
 from tests.core.placement import values
 from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried
@@ -65,10 +67,10 @@ def test_a_rescind_makes_the_rest_of_a_used_row_whole_again() -> None:
     rows = Rows()
     at = rows.add(offer("1", A, scalar("cpus", 500)))
     rows.add(offer("2", A, scalar("cpus", 700)))
-    tasks, left = carve(rows[at].pool, (("cpus", 900),))
-    assert tasks
+    rows.sync()
     before = rows[at].arrival
-    rows.take(at, left, (900, 0, 0, 0, 0), 1)
+    rows.take(np.array([at]), (300, 0, 0, 0, 0), np.array([3]))
+    assert rows.left(at) == {"cpus": (scalar("cpus", 300),)}
 
     assert rows.remove_offer(OfferId("1"))
 
@@ -117,6 +119,8 @@ class RowsMachine(RuleBasedStateMachine):
         super().__init__()
         self.rows = Rows()
         self.held: dict[OfferId, Offer] = {}
+        self.used: defaultdict[int, Counter[str]] = defaultdict(Counter)
+        """By arrival of the row."""
         self.number = 0
 
     @rule(at=st.integers(0, 3), role=st.sampled_from([WEB, OPS]), entries=values.offered())
@@ -149,15 +153,19 @@ class RowsMachine(RuleBasedStateMachine):
     def take(self, choice: Any, asked: Amounts, seed: int) -> None:
         row = self.rows.row_of(choice.choice(sorted(self.held)))
         assert row is not None
-        tasks, left = carve(self.rows[row].pool, scalars_of(asked), (Port("any"),), 1, seed)
-        if tasks:
-            used = (asked.cpus, asked.mem, asked.disk, asked.gpus, 1)
-            self.rows.take(row, left, used, 1)
+        found = self.rows[row]
+        group = Group(found.role, asked, (Port("any"),))
+        for tasks in assign(self.rows, group, [(row, 2)], seed):
+            used = self.used[found.arrival]
+            for name in values.SCALARS:
+                used[name] += len(tasks) * getattr(asked, name)
+            used["ports"] += len(tasks)
 
     @rule()
     def clear(self) -> None:
         self.rows.clear()
         self.held.clear()
+        self.used.clear()
 
     @rule(port=st.integers(values.PORT_MIN, values.PORT_MAX))
     def look_for_a_port(self, port: int) -> None:
@@ -182,9 +190,13 @@ class RowsMachine(RuleBasedStateMachine):
         assert sorted(offers) == sorted(self.held)
         for row in range(rows.size):
             found = rows.get(row)
-            pool = found.pool if found else {}
+            entries = [e for one in found.offers for e in one.resources] if found else []
             for name in COLUMN_NAMES:
-                assert rows.free(name)[row] == amount_of(pool.get(name, ()))
+                offered = amount_of(e for e in entries if e.name == name and e.usable)
+                used = self.used[found.arrival][name] if found else 0
+                assert rows.free(name)[row] == offered - used
+                if found:
+                    assert amount_of(rows.left(row).get(name, ())) == offered - used
             for role in (WEB, OPS):
                 assert rows.in_role(role)[row] == (found is not None and found.role == role)
 
