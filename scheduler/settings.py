@@ -120,6 +120,9 @@ class Operator(Body):
         default=None, description="who asks for the agents' list and reads sandboxes"
     )
     secret_file: Secret | None = Field(default=None, description="holds the principal's secret")
+    agents_interval_s: Interval = Field(
+        default=30.0, alias="agents_interval", description="how often the agents are listed"
+    )
 
 
 class Offers(Body):
@@ -203,7 +206,7 @@ class Settings(Body):
     api: Api = Field(default_factory=Api, description="who may use the API")
     framework: Framework = Field(default_factory=Framework, description="who we are to Mesos")
     operator: Operator = Field(
-        default_factory=Operator, description="credentials for the operator API"
+        default_factory=Operator, description="how the operator API is asked"
     )
     offers: Offers = Field(default_factory=Offers, description="what we do with offers")
     unknown_tasks: Annotated[UnknownTasks, BeforeValidator(keep_or_mapping)] = Field(

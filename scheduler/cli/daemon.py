@@ -141,6 +141,7 @@ def _make_term(
             advertise=settings.advertise or "",
             policy=policy_of(settings),
             new_id_when_removed=framework.new_id_when_removed,
+            agents_interval_s=settings.operator.agents_interval_s,
         ),
         number,
         leads=election.leads,

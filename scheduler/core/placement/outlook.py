@@ -184,16 +184,16 @@ def _lacking_in_offer(group: Group, listed: AgentSeen | None, pool: Pool) -> lis
     for reason, name in SCALARS.items():
         asked = _amount(group.amounts, name)
         free = amount_of(pool.get(name, ()))
-        if asked > free:
-            total = _amount(listed.total, name) if listed is not None else asked
-            found.append(_short(reason, asked, free, total))
-    return found + _lacking_ports(group, pool)
-
-
-def _short(reason: Reason, asked: int, free: int, total: int) -> Obstacle:
-    if asked > total:
-        return Obstacle(reason, asked - total, Basis.TOTAL)
-    return Obstacle(reason, asked - free)
+        if asked <= free:
+            continue
+        total = _amount(listed.total, name) if listed is not None else asked
+        if asked > total:
+            found.append(Obstacle(reason, asked - total, Basis.TOTAL))
+        elif listed is not None and asked <= free + _reserved(group.role, listed, name):
+            found.append(Obstacle(Reason.OTHER_ROLE))
+        else:
+            found.append(Obstacle(reason, asked - free))
+    return list(dict.fromkeys(found)) + _lacking_ports(group, pool)
 
 
 def _lacking_ports(group: Group, pool: Pool) -> list[Obstacle]:
@@ -214,35 +214,30 @@ def _lacking_in_list(group: Group, listed: AgentSeen, back: GivenBack | None) ->
     found = []
     for reason, name in SCALARS.items():
         asked, total = _amount(group.amounts, name), _amount(listed.total, name)
-        free = total - _amount(listed.used, name)
+        unused = total - _amount(listed.used, name)
+        free = unused - _reserved(group.role, listed, name)
         if asked > total:
             found.append(Obstacle(reason, asked - total, Basis.TOTAL))
-        elif asked > free:
+        elif asked > unused:
             found.append(Obstacle(reason, asked - free, Basis.FREE))
+        elif asked > free:
+            found.append(Obstacle(Reason.OTHER_ROLE))
+        elif asked and asked > free - _amount(listed.offered, name):
+            found.append(Obstacle(Reason.OFFERED_ELSEWHERE))
     if back is not None:
         found += _lacking_ports(group, back.pool)
-    if not found:
-        others = [amounts for role, amounts in listed.reserved if not _may_use(group.role, role)]
-        if not _left(group.amounts, listed, *others):
-            found.append(Obstacle(Reason.OTHER_ROLE))
-        elif not _left(group.amounts, listed, *others, listed.offered):
-            found.append(Obstacle(Reason.OFFERED_ELSEWHERE))
-    return found
+    return list(dict.fromkeys(found))
+
+
+def _reserved(role: Role, listed: AgentSeen, name: str) -> int:
+    """What is reserved for other roles, and not in use."""
+    others = [amounts for owner, amounts in listed.reserved if not _may_use(role, owner)]
+    return sum(_amount(amounts, name) for amounts in others)
 
 
 def _may_use(role: Role, reserved_for: Role) -> bool:
     """Reservations serve their role and the roles below it (Mesos, hierarchical roles)."""
     return role == reserved_for or role.startswith(f"{reserved_for}/")
-
-
-def _left(asked: Amounts, listed: AgentSeen, *gone: Amounts) -> bool:
-    """Whether enough is free without what has gone as well."""
-    return all(
-        _amount(asked, name)
-        <= _amount(listed.total, name) - sum(_amount(one, name) for one in (listed.used, *gone))
-        for name in SCALARS.values()
-        if _amount(asked, name)
-    )
 
 
 def _amount(amounts: Amounts, name: str) -> int:
