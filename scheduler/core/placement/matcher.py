@@ -227,36 +227,33 @@ class _Check(msgspec.Struct):
 
 def _explain(rows: Rows, group: Group, shares: Sequence[Share], missing: int) -> Shortfall:
     """Why the next instance fits nowhere, with the shares counted as taken."""
-    held = np.flatnonzero(rows.in_role(group.role))
-    if not len(held):
+    left = rows.in_role(group.role)
+    held = int(np.count_nonzero(left))
+    if not held:
         return Shortfall(missing, 0, (Cause(Reason.NO_OFFERS, 0),))
     used = np.zeros(rows.size, np.int64)
     for row, instances in shares:
         used[row] = instances
     checks = _checks(rows, group, used)
-    fails = np.array([check.fails[held] for check in checks])
-    first = fails.argmax(axis=0)
-    alone = fails.sum(axis=0) == 1
+    failed = np.zeros(rows.size, np.int8)
+    for check in checks:
+        failed += check.fails
+    alone = failed == 1
     causes = []
-    for at, check in enumerate(checks):
-        counted = fails[at] & (first == at)
-        if not counted.any():
+    for check in checks:
+        counted = check.fails & left
+        count = int(np.count_nonzero(counted))
+        if not count:
             continue
+        left &= ~check.fails
         only = counted & alone
+        only_count = int(np.count_nonzero(only))
         short = 0
         if check.short is not None:
-            short = int(check.short[held][only if only.any() else counted].min())
-        causes.append(
-            Cause(
-                check.cause.reason,
-                int(counted.sum()),
-                int(only.sum()),
-                short,
-                check.cause.constraint,
-                check.cause.port,
-            )
-        )
-    return Shortfall(missing, len(held), tuple(causes))
+            short = int(check.short[only if only_count else counted].min())
+        constraint, port = check.cause.constraint, check.cause.port
+        causes.append(Cause(check.cause.reason, count, only_count, short, constraint, port))
+    return Shortfall(missing, held, tuple(causes))
 
 
 def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
@@ -266,9 +263,7 @@ def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
     for condition in group.constraints:
         satisfied = _admitted(rows, group, condition)
         if condition == UNIQUE_HOST:
-            hosts = rows.hosts()
-            filled = np.isin(hosts, hosts[used > 0])
-            unique = _Check(Cause(Reason.HOST_TAKEN, 0), ~satisfied | filled)
+            unique = _Check(Cause(Reason.HOST_TAKEN, 0), ~satisfied | _on_used_hosts(rows, used))
         else:
             cause = Cause(Reason.CONSTRAINT, 0, constraint=condition)
             checks.append(_Check(cause, ~satisfied))
@@ -281,3 +276,10 @@ def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
         cause = Cause(Reason.FIXED_PORT, 0, port=port)
         checks.append(_Check(cause, ~free | (used > 0)))
     return checks
+
+
+def _on_used_hosts(rows: Rows, used: Column) -> Mask:
+    hosts = rows.hosts()
+    table = np.zeros(int(hosts.max(initial=-1)) + 2, np.bool_)  # the last is for vacant rows (-1)
+    table[hosts[used > 0]] = True
+    return np.take(table, hosts)
