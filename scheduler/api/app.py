@@ -54,5 +54,5 @@ def make_app(
     app.add_routes(JobRoutes(front, defaults).routes())
     app.add_routes(TaskRoutes(front, agent_files).routes())
     app.add_routes(ClusterRoutes(front).routes())
-    app.add_routes(WaitingRoutes(front).routes())
+    app.add_routes(WaitingRoutes(front, defaults).routes())
     return app

@@ -4,17 +4,19 @@ What is right and wrong in a job is `scheduler.jobspec`'s to say; this turns its
 HTTP answer. Neighbours: `requests` (reads the body), `job_routes` (applies the job).
 """
 
+import dataclasses
 import json
-from collections.abc import Iterable
-from typing import Any, Final, Never
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Final, Never
 
+import msgspec
 from aiohttp import web
 
 from scheduler.api.aside import Aside
 from scheduler.api.problems import Problem, bad_request
-from scheduler.api.requests import JSON_TYPES, read_body
+from scheduler.api.requests import JSON_TYPES, read_body, read_struct
 from scheduler.core.model.job import JobSpec
-from scheduler.jobspec import JobDefaults, from_document, parse_jobs
+from scheduler.jobspec import JobDefaults, from_document, parse_jobs, to_document
 from scheduler.jobspec import Problem as JobProblem
 from scheduler.jobspec.problems import Wrong
 from scheduler.jobspec.quantities import parse_duration
@@ -29,6 +31,13 @@ YAML_BYTES_MAX: Final = 128 * 1024
 AT_ONCE_BYTES_MAX: Final = 4096
 
 
+PLAN_JOBS_MAX: Final = 200
+
+
+class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
+    jobs: Annotated[list[object], msgspec.Meta(min_length=1, max_length=PLAN_JOBS_MAX)]
+
+
 class JobReader:
     """Reads jobs out of bodies. `defaults` fill what a document leaves to the settings.
 
@@ -38,6 +47,11 @@ class JobReader:
     def __init__(self, defaults: JobDefaults) -> None:
         self._defaults = defaults
         self._aside = Aside("too many large jobs are being read already; try again")
+
+    async def read_plan(self, request: web.Request) -> tuple[JobSpec, ...]:
+        """The jobs of `{"jobs": [document, …]}`; 400 with all problems of all of them."""
+        body = await read_struct(request, PlanBody)
+        return await self._aside.run(lambda: _jobs_of(body.jobs, self._defaults))
 
     async def read(self, request: web.Request) -> JobSpec:
         """The one job of the body; 400 with all its problems otherwise."""
@@ -78,6 +92,44 @@ def _job_of_json(text: str, defaults: JobDefaults) -> JobSpec:
     if isinstance(job, tuple):
         raise _bad_job(job)
     return job
+
+
+def _jobs_of(documents: Sequence[object], defaults: JobDefaults) -> tuple[JobSpec, ...]:
+    specs: list[JobSpec] = []
+    problems: list[JobProblem] = []
+    for at, document in enumerate(documents):
+        job = from_document(document, defaults)
+        if isinstance(job, tuple):
+            problems += [dataclasses.replace(one, path=f"jobs[{at}].{one.path}") for one in job]
+        elif any(spec.job == job.job for spec in specs):
+            raise bad_request(f"the job {job.job} is given twice")
+        else:
+            specs.append(job)
+    if problems:
+        raise _bad_job(problems)
+    return tuple(specs)
+
+
+def changes_between(before: JobSpec | None, after: JobSpec) -> list[dict[str, object]]:
+    """The fields of the documents that differ, each `{"path", "before", "after"}`; None where one
+    of them does not have it."""
+    old = _leaves(to_document(before), "") if before is not None else {}
+    new = _leaves(to_document(after), "")
+    return [
+        {"path": path, "before": old.get(path), "after": new.get(path)}
+        for path in sorted(old.keys() | new.keys())
+        if before is not None and old.get(path) != new.get(path)
+    ]
+
+
+def _leaves(value: object, path: str) -> dict[str, object]:
+    """Mappings by their paths; everything else, lists too, is a value."""
+    if not isinstance(value, dict):
+        return {path: value}
+    found: dict[str, object] = {}
+    for key, inner in value.items():
+        found |= _leaves(inner, f"{path}.{key}" if path else str(key))
+    return found
 
 
 def _once_each(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

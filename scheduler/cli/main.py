@@ -14,6 +14,7 @@ from scheduler.cli.options import FORMS, SERVER_DEFAULT
 
 COMMANDS: Final = {
     "validate": "scheduler.cli.job_files:validate",
+    "plan": "scheduler.cli.plan:plan",
     "apply": "scheduler.cli.job_files:apply",
     "schema": "scheduler.cli.job_files:schema",
     "jobs": "scheduler.cli.jobs:jobs",

@@ -60,7 +60,7 @@ class Commands:
     def _apply(self, command: ApplyJob) -> None:
         spec = command.spec
         job = self._desk.state.jobs.get(spec.job)
-        refusal = self._refusal(spec, job)
+        refusal = refusal_of(self._desk, spec)
         if refusal is not None:
             self._answer(command.ticket, *refusal)
         elif job is None:
@@ -69,26 +69,6 @@ class Commands:
             self._answer(command.ticket, Verdict.UNCHANGED, "", job.record.version)
         else:
             self._change(command.ticket, job, spec)
-
-    def _refusal(self, spec: JobSpec, job: Job | None) -> tuple[Verdict, str] | None:
-        policy = self._desk.policy
-        role = spec.template.role
-        if role not in policy.roles:
-            known = ", ".join(policy.roles)
-            return Verdict.INVALID, (
-                f"role: this framework does not subscribe to `{role}` (it has: {known})"
-            )
-        if job is None:
-            if len(self._desk.state.jobs) >= policy.jobs_max:
-                return Verdict.CONFLICT, f"there are {policy.jobs_max} jobs already, the most"
-            return None
-        if job.record.desired is Desired.DELETE:
-            return Verdict.CONFLICT, "the job is being deleted; apply it again when it has gone"
-        if job.spec.kind is not spec.kind:
-            return Verdict.CONFLICT, (
-                f"the job is a {job.spec.kind}; delete it before it becomes a {spec.kind}"
-            )
-        return None
 
     def _create(self, command: ApplyJob) -> None:
         wall = self._desk.now.wall
@@ -209,6 +189,28 @@ class Commands:
         self, ticket: Ticket, verdict: Verdict, detail: str = "", version: int | None = None
     ) -> None:
         self._desk.step.answer(ticket, verdict, detail, version)
+
+
+def refusal_of(desk: Desk, spec: JobSpec) -> tuple[Verdict, str] | None:
+    """Why this job would not be taken as things are; None: it would."""
+    policy, job = desk.policy, desk.state.jobs.get(spec.job)
+    role = spec.template.role
+    if role not in policy.roles:
+        known = ", ".join(policy.roles)
+        return Verdict.INVALID, (
+            f"role: this framework does not subscribe to `{role}` (it has: {known})"
+        )
+    if job is None:
+        if len(desk.state.jobs) >= policy.jobs_max:
+            return Verdict.CONFLICT, f"there are {policy.jobs_max} jobs already, the most"
+        return None
+    if job.record.desired is Desired.DELETE:
+        return Verdict.CONFLICT, "the job is being deleted; apply it again when it has gone"
+    if job.spec.kind is not spec.kind:
+        return Verdict.CONFLICT, (
+            f"the job is a {job.spec.kind}; delete it before it becomes a {spec.kind}"
+        )
+    return None
 
 
 def plan_all(desk: Desk, job_id: JobId) -> None:

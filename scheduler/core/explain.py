@@ -59,7 +59,7 @@ def explain(question: Question) -> ExplanationView:
     seen = _seen(question)
     reasons = [ReasonView(reason, text) for reason, text in _of_the_whole(question)]
     if seen is not None:
-        reasons += [_reason_view(cause) for cause in seen.causes]
+        reasons += [reason_view(cause) for cause in seen.causes]
     return ExplanationView(
         job=question.job,
         state=question.state,
@@ -143,7 +143,7 @@ def _back_off_text(back_off: BackOffView) -> str:
     return f"{which} {verb} in back-off{after}" + (f" ({said})" if said else "")
 
 
-def _reason_view(cause: Cause) -> ReasonView:
+def reason_view(cause: Cause) -> ReasonView:
     lacks = bool(cause.short)
     return ReasonView(
         reason=cause.reason,

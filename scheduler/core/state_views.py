@@ -6,7 +6,7 @@ Lists are paged by key, so a page costs what it shows, not what there is.
 import bisect
 import heapq
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
@@ -18,6 +18,8 @@ from scheduler.core.model.ids import InstanceKey, JobId, TaskId
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.job import JobSpec
 from scheduler.core.offers import Offers
+from scheduler.core.plan import PlanQuestion
+from scheduler.core.planning import planned
 from scheduler.core.queue_views import QueueViews
 from scheduler.core.unknown import Unknown, UnknownTask
 from scheduler.core.views import (
@@ -166,6 +168,14 @@ class StateViews:
 
     def question(self, job: JobId) -> Question | None:
         return self._queue.question(job)
+
+    def plan_question(self, specs: Sequence[JobSpec]) -> PlanQuestion:
+        roles = {spec.template.role for spec in specs}
+        return PlanQuestion(
+            connected=self._desk.connected,
+            jobs=tuple(planned(self._desk, spec) for spec in specs),
+            known={role: self._queue.known(role) for role in roles},
+        )
 
     # --- agents and status -----------------------------------------------------------------------
 

@@ -4,7 +4,7 @@ Shapes are here; `offerd`'s REST answers are these structs as JSON. Times are wa
 `state_views.py` makes them; nothing here changes a table.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -13,6 +13,7 @@ from scheduler.core.explain import Question
 from scheduler.core.model.ids import JobId, TaskId
 from scheduler.core.model.job import JobSpec
 from scheduler.core.model.resources import Amounts
+from scheduler.core.plan import PlanQuestion
 from scheduler.core.waiting_views import WaitingView
 
 
@@ -158,6 +159,10 @@ class Views(Protocol):
 
     def question(self, job: JobId) -> Question | None:
         """Why a job waits: to be answered by `explain`, beside the engine."""
+        ...
+
+    def plan_question(self, specs: Sequence[JobSpec]) -> PlanQuestion:
+        """What declaring these jobs would do: to be answered by `plan`, beside the engine."""
         ...
 
     def agents(self, after: str, limit: int) -> Page[AgentView]: ...

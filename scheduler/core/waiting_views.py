@@ -96,3 +96,48 @@ class WaitingView(msgspec.Struct, frozen=True):
     next_at: float | None
     tries: int
     text: str
+
+
+class VerdictView(msgspec.Struct, frozen=True):
+    """What one agent is to a planned job: it `takes` so many instances, or `reason` (as in
+    ReasonView; empty: it would do) says why none. `on_offer`: we hold an offer of it."""
+
+    id: str
+    hostname: str
+    takes: int
+    on_offer: bool
+    reason: str
+    text: str
+
+
+class PlannedView(msgspec.Struct, frozen=True):
+    """What declaring a job would do. `result`: new, changed, unchanged, refused (`detail` says
+    why). Of what is to `add` and to `replace`, `placed` have room and `missing` have not, for the
+    `reasons`; `ahead` jobs of its role wait with the same or a higher priority."""
+
+    job: str
+    result: str
+    detail: str
+    version: int | None
+    instances: int
+    text: str
+    keep: int = 0
+    add: int = 0
+    replace: int = 0
+    stop: int = 0
+    placed: int = 0
+    missing: int = 0
+    ahead: int = 0
+    reasons: tuple[ReasonView, ...] = ()
+    agents: tuple[VerdictView, ...] = ()
+
+
+class PlanView(msgspec.Struct, frozen=True):
+    """`agents` are known, from a list of the master's so old, or `agents_hidden` says why it lists
+    none. `connected`: there is a master now."""
+
+    connected: bool
+    agents: int
+    agents_seen_s_ago: float | None
+    agents_hidden: str
+    jobs: tuple[PlannedView, ...]

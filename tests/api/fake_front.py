@@ -21,9 +21,15 @@ from scheduler.core.events import (
     Ticket,
 )
 from scheduler.core.explain import Question
+from scheduler.core.inventory import Agent
+from scheduler.core.known import Known
 from scheduler.core.model.ids import JobId, TaskId, Uid, task_id
 from scheduler.core.model.instance import TERMINAL, AttemptState
 from scheduler.core.model.job import JobSpec
+from scheduler.core.model.offer import AgentSeen
+from scheduler.core.model.resources import Amounts
+from scheduler.core.placement.outlook import Access
+from scheduler.core.plan import Planned, PlanQuestion
 from scheduler.core.views import (
     AgentView,
     JobView,
@@ -35,6 +41,7 @@ from scheduler.core.views import (
 )
 from scheduler.core.waiting_views import WaitingView
 from scheduler.runtime.protocols import LeaderInfo
+from tests.builders import an_agent
 
 FRAMEWORK_ID = "f0e1d2c3-0000"
 T = TypeVar("T")
@@ -229,6 +236,26 @@ class FakeViews:
 
     def question(self, job: JobId) -> Question | None:
         return self._front.questions.get(job)
+
+    def plan_question(self, specs: Sequence[JobSpec]) -> PlanQuestion:
+        """Two agents with four cpus each, as the master lists them."""
+        total = Amounts(4000, 4_096_000, 10_000_000, 0)
+        agents = tuple(
+            Agent(info, AgentSeen(info, True, total, Amounts(), Amounts()))
+            for info in (an_agent("a1"), an_agent("a2"))
+        )
+        known = Known(agents, {}, {}, Access(1_700_000_060.0, listed_at=1_700_000_050.0))
+        found = [(spec, self._front.jobs_by_id.get(spec.job)) for spec in specs]
+        return PlanQuestion(
+            connected=True,
+            jobs=tuple(
+                Planned(spec, add=spec.instances)
+                if job is None
+                else Planned(spec, job.spec, job.version, keep=spec.instances)
+                for spec, job in found
+            ),
+            known={spec.template.role: known for spec in specs},
+        )
 
     def agents(self, after: str, limit: int) -> Page[AgentView]:
         return _page(self._front.agent_list, lambda agent: agent.id, after, limit)

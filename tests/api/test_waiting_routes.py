@@ -16,7 +16,8 @@ from scheduler.core.waiting_views import WaitingView
 from scheduler.runtime.protocols import LeaderInfo
 from tests.api.conftest import HOST, Api, an_app
 from tests.api.fake_front import FakeFront
-from tests.api.test_job_routes import problem_of
+from tests.api.test_job_routes import WEB as DOCUMENT
+from tests.api.test_job_routes import apply, problem_of
 from tests.builders import an_agent
 
 WEB = JobId("team/web")
@@ -118,3 +119,32 @@ async def test_only_the_leader_knows_what_waits(front: FakeFront) -> None:
         front.follow(None)
         answer = await standby.get("/v1/queue")
         await problem_of(answer, 503)
+
+
+async def test_a_plan_shows_what_would_change_and_where_there_is_room(api: Api) -> None:
+    await apply(api)
+    changed = DOCUMENT | {"resources": {"cpus": 2, "mem": "64MiB"}, "labels": {"a": "b"}}
+    new = DOCUMENT | {"job": "new", "instances": 9, "resources": {"cpus": 1, "mem": "64MiB"}}
+    answer = await api.post("/v1/plan", json={"jobs": [changed, new]})
+    assert answer.status == 200
+    body = await answer.json()
+    assert (body["connected"], body["agents"], body["agents_seen_s_ago"]) == (True, 2, 10.0)
+    first, second = body["jobs"]
+    assert (first["result"], second["result"]) == ("changed", "new")
+    assert first["changes"] == [
+        {"path": "labels.a", "before": None, "after": "b"},
+        {"path": "resources.cpus", "before": 0.5, "after": 2},
+    ]
+    assert (second["add"], second["placed"], second["missing"]) == (9, 8, 1)
+    assert [(one["hostname"], one["takes"]) for one in second["agents"]] == [("a1", 4), ("a2", 4)]
+
+
+async def test_a_plan_of_bad_jobs_names_all_their_problems(api: Api) -> None:
+    bad = {"job": "x", "kind": "service", "command": "true"}
+    body = {"jobs": [bad | {"instances": "many"}, bad | {"priority": 101}]}
+    problem = await problem_of(await api.post("/v1/plan", json=body), 400)
+    paths = {error["path"] for error in problem["errors"]}
+    assert {"jobs[0].instances", "jobs[1].priority"} <= paths
+    await problem_of(await api.post("/v1/plan", json={"jobs": []}), 400)
+    twice = await api.post("/v1/plan", json={"jobs": [DOCUMENT, DOCUMENT]})
+    assert "given twice" in (await problem_of(twice, 400))["detail"]

@@ -1,6 +1,7 @@
 """`explain` and `queue`."""
 
 import json
+from pathlib import Path
 
 import yaml
 
@@ -36,3 +37,27 @@ def test_the_queue_is_a_table(run: Offerd, front: FakeFront) -> None:
     titles, first, _ = run("queue").stdout.splitlines()
     assert titles.split()[:5] == ["JOB", "STATE", "PRIORITY", "OWNER", "SHARE"]
     assert first.split()[:5] == ["a", "parked", "50", "-", "25.0%"]
+
+
+def test_a_plan_is_shown_job_by_job_and_agent_by_agent(run: Offerd, web_file: str) -> None:
+    shown = run("plan", web_file).stdout.splitlines()
+    assert shown[0] == "web: new: start 3"
+    assert shown[1].split() == ["AGENT", "HOST", "TAKES", "OFFERED", "VERDICT"]
+    assert shown[2].split() == ["S-a1", "a1", "3", "no", "takes", "3"]
+    assert shown[3].endswith("would do, and is not needed")
+    assert run("jobs").stdout.splitlines()[1:] == []
+
+
+def test_a_plan_shows_what_differs(run: Offerd, web_file: str) -> None:
+    run("apply", web_file)
+    path = Path(web_file)
+    path.write_text(path.read_text().replace("sleep 60", "sleep 90"))
+    shown = run("plan", web_file).stdout.splitlines()
+    assert shown == ["web: changed: keep 3", "  command: sleep 60 -> sleep 90"]
+    told = json.loads(run("plan", web_file, "-o", "json").stdout)
+    assert [job["result"] for job in told["jobs"]] == ["changed"]
+
+
+def test_a_bad_file_is_no_plan(run: Offerd, web_file: str) -> None:
+    Path(web_file).write_text("job: web\n")
+    assert run("plan", web_file).exit_code == 2

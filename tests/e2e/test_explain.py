@@ -156,6 +156,19 @@ def test_the_command_line_says_the_same(daemon: DaemonProcess) -> None:
     assert "wrong-rack" in daemon.command("queue").stdout
 
 
+def test_a_plan_tells_the_room_on_each_agent_and_changes_nothing(daemon: DaemonProcess) -> None:
+    jobs = daemon.api.get("/v1/jobs")["items"]
+    new = tiny("new", 3, constraints=["hostname unique"])
+    grown = tiny("wrong-rack", 2, constraints=["rack is r0"])
+    fits, changed = daemon.api.post("/v1/plan", {"jobs": [new, grown]})["jobs"]
+    assert (fits["result"], fits["placed"], fits["missing"]) == ("new", 2, 1)
+    assert [agent["takes"] for agent in fits["agents"]] == [1] * AGENTS
+    assert [one["reason"] for one in fits["reasons"]] == ["host_taken"]
+    assert {one["path"] for one in changed["changes"]} == {"instances", "constraints"}
+    assert (changed["result"], changed["add"], changed["placed"]) == ("changed", 2, 2)
+    assert daemon.api.get("/v1/jobs")["items"] == jobs
+
+
 def test_without_a_master_that_is_the_reason(daemon: DaemonProcess, cluster: RealCluster) -> None:
     master = cluster.kill_master()
     explained(daemon, "no-mem", "disconnected")
