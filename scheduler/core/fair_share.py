@@ -74,7 +74,8 @@ class Shares:
 
 class Turns:
     """The groups that are to be tried, one turn after another. After each turn of a group say
-    whether it goes on (`again`)."""
+    whether it goes on (`again`). A share that shrinks meanwhile counts from the owner's next turn
+    on."""
 
     def __init__(self, groups: Iterable[Waiting], share_of: Callable[[Owner], float]) -> None:
         """`groups` in the order in which those of one owner have their turns."""

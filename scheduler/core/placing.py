@@ -27,11 +27,14 @@ from scheduler.core.policy import Budget
 from scheduler.core.queue import Waiting
 
 GROUP_COST_ROWS = 20
-"""What trying one group costs of the budget, even if nothing fits."""
+SEARCHED_ROWS_A_ROW = 1000
+"""What trying one group costs of the budget, even if nothing fits: this much, and one more for so
+many rows held. Making an attempt costs 1."""
 
 
 class Placing:
-    """`_in_flight` holds the tasks of each ACCEPT until its call has ended."""
+    """`_in_flight` holds the tasks of each ACCEPT until its call has ended. `_turns` go on over the
+    steps that a long queue takes, each with the state of the queue that it is for."""
 
     def __init__(self, desk: Desk, attempts: Attempts, offers: Offers) -> None:
         self._desk = desk
@@ -40,6 +43,7 @@ class Placing:
         self._in_flight: dict[CallId, tuple[TaskId, ...]] = {}
         self._fresh: list[OfferId] = []
         self._sweep_set = False
+        self._turns: dict[Role, tuple[int, Turns]] = {}
 
     def offered(self, offers: Iterable[Offer]) -> None:
         """Offers came: what did not fit before may fit now."""
@@ -54,19 +58,30 @@ class Placing:
         if not len(self._offers.rows):
             return False
         left = min(budget.rows, budget.launches)
+        group_cost = GROUP_COST_ROWS + self._offers.rows.size // SEARCHED_ROWS_A_ROW
         for role in desk.policy.roles:
             launches: dict[int, list[Launch]] = {}
-            turns = Turns(desk.queue.awake(role), desk.shares.of)
+            turns = self._turns_of(role)
             while left > 0 and (waiting := turns.next()) is not None:
-                placed = self._place_group(waiting, min(left, turns.instances_max), launches)
-                left -= max(placed, GROUP_COST_ROWS)
-                turns.over(again=waiting.awake)
+                if desk.queue.is_awake(waiting):
+                    most = min(left, turns.instances_max)
+                    placed = self._place_group(waiting, most, launches)
+                    left -= max(placed, group_cost)
+                turns.over(again=desk.queue.is_awake(waiting))
             out_of_budget = left <= 0 and desk.queue.has_awake(role)
             self._accept(role, launches, leave_s=0.0 if out_of_budget else None)
             if out_of_budget:
                 return True
         self._set_sweep()
         return False
+
+    def _turns_of(self, role: Role) -> Turns:
+        queue = self._desk.queue
+        changes, turns = self._turns.get(role, (-1, None))
+        if turns is None or changes != queue.changes(role):
+            turns = Turns(queue.awake(role), self._desk.shares.of)
+            self._turns[role] = queue.changes(role), turns
+        return turns
 
     def _wake_helped(self) -> None:
         """Parked groups are tried again only if a row is new that may hold them."""

@@ -58,14 +58,16 @@ class Waiting:
 class _Line:
     """One role's waiting groups, so that a question about a role costs what that role has.
 
+    `changes` counts what may change the order of those awake, other than that they leave it.
     `parked` is in the order of parking. `dues` is a heap whose stale entries are dropped when they
     come to the top.
     """
 
-    __slots__ = ("awake", "demand", "dues", "parked")
+    __slots__ = ("awake", "changes", "demand", "dues", "parked")
 
     def __init__(self) -> None:
         self.awake: dict[JobId, Waiting] = {}
+        self.changes = 0
         self.parked: dict[JobId, Waiting] = {}
         self.demand = Demand()
         self.dues: list[tuple[float, InstanceKey]] = []
@@ -100,8 +102,9 @@ class Queue:
         if group is None:
             self._order += 1
             group = self._groups[key.job] = Waiting(key.job, role, priority, self._order)
-        group.priority = priority
-        group.choosy = choosy
+        if (group.priority, group.choosy) != (priority, choosy):
+            group.priority, group.choosy = priority, choosy
+            self._lines[role].changes += 1
         if due is None:
             if key.instance in group.active:
                 return False
@@ -170,6 +173,13 @@ class Queue:
         groups.sort(key=lambda group: (-group.priority, not group.choosy, group.order))
         return groups
 
+    def changes(self, role: Role) -> int:
+        """While this is the same, `awake` tells nothing new: groups only left."""
+        return self._lines[role].changes
+
+    def is_awake(self, group: Waiting) -> bool:
+        return self._lines[group.role].awake.get(group.job) is group
+
     def has_awake(self, role: Role) -> bool:
         return bool(self._lines[role].awake)
 
@@ -216,7 +226,9 @@ class Queue:
 
     def _rouse(self, group: Waiting) -> None:
         self._leave(group)
-        self._lines[group.role].awake[group.job] = group
+        line = self._lines[group.role]
+        line.awake[group.job] = group
+        line.changes += 1
 
     def _leave(self, group: Waiting) -> None:
         """Out of its line: nothing of it is active, or it changes its place there."""
