@@ -3,21 +3,36 @@
 It judges as `commands` and `attempts` would, and changes nothing.
 """
 
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
 from scheduler.core.commands import refusal_of
 from scheduler.core.desk import Desk
 from scheduler.core.jobs.job import Job
+from scheduler.core.known import Known
+from scheduler.core.model.ids import Role
 from scheduler.core.model.instance import Attempt, Instance, Outcome
 from scheduler.core.model.job import JobSpec, Kind
-from scheduler.core.plan import Freed, Planned
+from scheduler.core.plan import Freed, Planned, PlanQuestion
 
 
-def planned(desk: Desk, spec: JobSpec) -> Planned:
+def plan_question(
+    desk: Desk, specs: Sequence[JobSpec], known: Callable[[Role], Known]
+) -> PlanQuestion:
+    waiting = Counter((group.role, group.priority) for group in desk.queue if group.active)
+    return PlanQuestion(
+        connected=desk.connected,
+        jobs=tuple(_planned(desk, spec, _ahead(desk, spec, waiting)) for spec in specs),
+        known={role: known(role) for role in {spec.template.role for spec in specs}},
+    )
+
+
+def _planned(desk: Desk, spec: JobSpec, ahead: int) -> Planned:
     job = desk.state.jobs.get(spec.job)
     version = job.record.version if job is not None else None
     refusal = refusal_of(desk, spec)
     if refusal is not None:
         return Planned(spec, job.spec if job else None, version, refusal=refusal[1])
-    ahead = _ahead(desk, spec)
     if job is None:
         return Planned(spec, add=spec.instances, ahead=ahead)
     kept = [instance for instance in job.instances.values() if _keeps(job, spec, instance)]
@@ -61,11 +76,10 @@ def _freed(job: Job, attempt: Attempt) -> Freed:
     return Freed(attempt.agent_id, job.spec.template.amounts, attempt.ports)
 
 
-def _ahead(desk: Desk, spec: JobSpec) -> int:
-    return sum(
-        bool(group.active)
-        and group.role == spec.template.role
-        and group.job != spec.job
-        and group.priority >= spec.priority
-        for group in desk.queue
-    )
+def _ahead(desk: Desk, spec: JobSpec, waiting: Mapping[tuple[Role, int], int]) -> int:
+    """Other jobs of the role that wait with the same priority or a higher one."""
+    role, priority = spec.template.role, spec.priority
+    count = sum(jobs for (at, with_), jobs in waiting.items() if at == role and with_ >= priority)
+    own = desk.queue.group(spec.job)
+    counted = own is not None and own.active and own.role == role and own.priority >= priority
+    return count - bool(counted)

@@ -19,7 +19,7 @@ from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.job import JobSpec
 from scheduler.core.offers import Offers
 from scheduler.core.plan import PlanQuestion
-from scheduler.core.planning import planned
+from scheduler.core.planning import plan_question
 from scheduler.core.queue_views import QueueViews
 from scheduler.core.unknown import Unknown, UnknownTask
 from scheduler.core.views import (
@@ -170,12 +170,7 @@ class StateViews:
         return self._queue.question(job)
 
     def plan_question(self, specs: Sequence[JobSpec]) -> PlanQuestion:
-        roles = {spec.template.role for spec in specs}
-        return PlanQuestion(
-            connected=self._desk.connected,
-            jobs=tuple(planned(self._desk, spec) for spec in specs),
-            known={role: self._queue.known(role) for role in roles},
-        )
+        return plan_question(self._desk, specs, self._queue.known)
 
     # --- agents and status -----------------------------------------------------------------------
 

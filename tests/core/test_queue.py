@@ -1,8 +1,14 @@
 """What waits: active or in back-off, by job, in order."""
 
+import numpy as np
+
 from scheduler.core.model.ids import InstanceKey, JobId, Role
+from scheduler.core.model.job import Constraint, Operator
+from scheduler.core.model.resources import Amounts
+from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.rows import Rows
 from scheduler.core.queue import Queue
-from tests.builders import ROLE
+from tests.builders import ROLE, an_agent, an_offer
 
 
 def key(job: str, index: int = 0) -> InstanceKey:
@@ -81,3 +87,31 @@ def test_a_changed_priority_counts_from_the_next_add() -> None:
     queue.add(key("b", 0), ROLE, 50)
     queue.add(key("b", 1), ROLE, 60)
     assert names(queue) == ["b", "a"]
+
+
+def test_of_twenty_thousand_parked_only_those_wake_that_a_row_may_hold() -> None:
+    queue = Queue()
+    for number in range(20_000):
+        queue.add(key(f"job-{number}"), ROLE, 50)
+    rack = Constraint("rack", Operator.IS, "r1")
+    for number, group in enumerate(queue.awake(ROLE)):
+        constraints = (rack,) if number % 2 else ()
+        queue.park(group, Group(ROLE, Amounts(5000 + number), (), constraints), 1.0)
+    rows = Rows()
+    for number in range(50):
+        rows.add(an_offer(f"o{number}", an_agent(f"a{number}", rack="r2"), cpus=5004 - number))
+    queue.stir_helped(ROLE, rows, np.array(rows.by_role(ROLE), np.int64))
+    assert names(queue) == ["job-0", "job-2", "job-4"]
+
+
+def test_the_sweep_wakes_those_parked_for_long() -> None:
+    queue = Queue()
+    for number in range(3):
+        queue.add(key(f"job-{number}"), ROLE, 50)
+    for at, group in enumerate(queue.awake(ROLE)):
+        queue.park(group, Group(ROLE, Amounts(1000)), float(at))
+    assert (names(queue), queue.parked_since()) == ([], 0.0)
+    queue.sweep(parked_before=1.0)
+    assert (names(queue), queue.parked_since()) == (["job-0", "job-1"], 2.0)
+    queue.stir(JobId("job-2"))
+    assert queue.parked_since() is None
