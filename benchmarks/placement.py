@@ -61,14 +61,14 @@ def benchmarks() -> dict[str, Benchmark]:
 def run(described: Described, load: Load) -> Figures:
     jobs = -(-load.tasks // described.tasks_a_job)
     made = workload.make(msgspec.structs.replace(described, agents=load.agents, jobs=jobs))
-    offers = [_offer(agent) for agent in made.agents]
+    offers = [offer_of(agent) for agent in made.agents]
     ours, ours_s = _timed(lambda: grouped(offers, in_queue_order(made.jobs)))
     check(made, ours.placed)
     tasks = sum([job.tasks for job in made.jobs])
     values = {
         "placed tasks/s": len(ours.placed) / ours_s,
         "placed, share of the tasks": len(ours.placed) / tasks,
-        "a job's decision, p99, ms of CPU": _p99(ours.decisions_s) * 1_000,
+        "a job's decision, p99, ms of CPU": p99(ours.decisions_s) * 1_000,
     }
     valid = True
     for name in described.against:
@@ -143,7 +143,7 @@ def _timed(work: Callable[[], T]) -> tuple[T, float]:
     return result, time.process_time() - began
 
 
-def _p99(values: Sequence[float]) -> float:
+def p99(values: Sequence[float]) -> float:
     return sorted(values)[int(0.99 * (len(values) - 1))]
 
 
@@ -151,7 +151,7 @@ def _hosts(placed: Placements) -> int:
     return len({agent for _, agent in placed})
 
 
-def _offer(agent: Agent) -> Offer:
+def offer_of(agent: Agent) -> Offer:
     info = AgentInfo(
         AgentId(agent.name), agent.name, attributes=tuple(sorted(agent.attributes.items()))
     )

@@ -10,7 +10,6 @@ other error ends the daemon. There is no undo: the engine of a lost term is drop
 
 import asyncio
 import contextlib
-import gc
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ import structlog
 from scheduler.core.policy import Policy
 from scheduler.core.state import State
 from scheduler.errors import ElectionError, EtcdError, TermEnded
+from scheduler.runtime.garbage import walked_once
 from scheduler.runtime.protocols import Election, Following, Store
 from scheduler.runtime.seat import Seat
 from scheduler.runtime.standby import Standby
@@ -113,7 +113,7 @@ async def _hold_office(parts: Parts, number: int, state: State | None, stop: asy
             if state is None:
                 await term.load()
             parts.seat.sit(term)
-            with _frozen():
+            with walked_once():
                 async with asyncio.TaskGroup() as group:
                     office = group.create_task(election.watch())
                     work = group.create_task(term.run(stop))
@@ -131,17 +131,6 @@ async def _opened(store: Store) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.close()
-
-
-@contextlib.contextmanager
-def _frozen() -> Iterator[None]:
-    """What was loaded lives long; collections need not walk it again and again."""
-    gc.collect()
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[T]) -> T | None:
