@@ -63,11 +63,11 @@ class PlanQuestion(msgspec.Struct, frozen=True):
 
 
 def plan(question: PlanQuestion) -> PlanView:
-    """Jobs of a higher priority are placed before the others, as the queue would."""
+    """Jobs of a higher priority are placed first, and of one priority those that are choosy, as the
+    queue would have it."""
     grounds = {role: _Ground(role, known) for role, known in question.known.items()}
     views: dict[int, PlannedView] = {}
-    ordered = sorted(enumerate(question.jobs), key=lambda entry: -entry[1].spec.priority)
-    for at, planned in ordered:
+    for at, planned in sorted(enumerate(question.jobs), key=lambda entry: _turn(entry[1].spec)):
         ground = grounds.get(planned.spec.template.role)
         if planned.refusal or ground is None:
             views[at] = _refused(planned)
@@ -81,6 +81,10 @@ def plan(question: PlanQuestion) -> PlanView:
         agents_hidden=any_known.hidden if any_known is not None else "",
         jobs=tuple(views[at] for at in range(len(question.jobs))),
     )
+
+
+def _turn(spec: JobSpec) -> tuple[int, bool]:
+    return -spec.priority, not spec.template.constraints
 
 
 # --- where there is room -------------------------------------------------------------------------

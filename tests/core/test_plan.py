@@ -1,9 +1,14 @@
 """What declaring jobs would do, told without doing it."""
 
+from collections import Counter
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from scheduler.core.events import AgentsListed, TaskState
 from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Constraint, JobSpec, Operator, Port
-from scheduler.core.model.offer import AgentSeen
+from scheduler.core.model.offer import AgentSeen, Offer
 from scheduler.core.model.resources import Amounts
 from scheduler.core.plan import AGENTS_SHOWN_MAX, plan
 from scheduler.core.waiting_views import PlannedView, PlanView
@@ -168,3 +173,55 @@ def test_without_a_master_the_plan_says_so() -> None:
     harness.disconnect()
     view = planned(harness, a_service())
     assert (view.connected, view.agents, view.jobs[0].placed) == (False, 1, 1)
+
+
+JOBS = st.lists(
+    st.tuples(
+        st.integers(1, 4),
+        st.sampled_from([500, 1000, 3000]),
+        st.sampled_from([10, 50]),
+        st.sampled_from(["", "unique", "a1", "port"]),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def a_spec(at: int, instances: int, cpus: int, priority: int, kind: str) -> JobSpec:
+    here = Constraint("hostname", Operator.IS, kind)
+    constraints = {"unique": (UNIQUE,), "a1": (here,)}.get(kind, ())
+    ports = (Port("p", 31000),) if kind == "port" else ()
+    template = a_template(cpus=cpus, constraints=constraints, ports=ports)
+    return a_service(f"job-{at}", instances=instances, priority=priority, template=template)
+
+
+def offers(kind: str, sizes: list[int]) -> list[Offer]:
+    """One of each agent; no two are equally full at any time, as it is chance which is taken."""
+    return [
+        an_offer(f"{kind}-{at}", an_agent(f"a{at}"), cpus=cpus, mem=4_096_000 + at)
+        for at, cpus in enumerate(sizes)
+    ]
+
+
+def hosts_of(harness: Harness, spec: JobSpec) -> list[str]:
+    instances = harness.engine.state.jobs[spec.job].instances.values()
+    return [attempt.hostname for instance in instances for attempt in instance.live]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@given(jobs=JOBS, sizes=st.lists(st.sampled_from([500, 2000, 4500]), min_size=1, max_size=3))
+def test_a_plan_comes_true_when_the_same_is_offered(
+    jobs: list[tuple[int, int, int, str]], sizes: list[int]
+) -> None:
+    harness = connected()
+    specs = [a_spec(at, *job) for at, job in enumerate(jobs)]
+    harness.offer(*offers("seen", sizes))
+    view = planned(harness, *specs)
+    for spec in specs:
+        harness.apply(spec)
+    harness.offer(*offers("again", sizes))
+    live = [harness.engine.state.jobs[spec.job].live for spec in specs]
+    assert [job.placed for job in view.jobs] == live
+    for spec, job in zip(specs, view.jobs, strict=True):
+        takes = {one.hostname: one.takes for one in job.agents if one.takes}
+        assert takes == Counter(hosts_of(harness, spec))
