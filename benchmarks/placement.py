@@ -21,7 +21,8 @@ from scheduler.core.model.ids import AgentId, OfferId, Role
 from scheduler.core.model.job import Operator
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import OfferedResource, PortRange
-from scheduler.core.placement.matcher import Group, assign, place
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.matcher import assign, place
 from scheduler.core.placement.rows import Rows
 
 ROLE = Role("*")

@@ -111,8 +111,8 @@ class Attempts:
         if job.outcome(instance) is None:
             instance = self._what_follows(job, instance, after)
         desk.store(instance)
-        if job.unique_hosts:
-            desk.queue.stir(job.id)  # a host is free for the job's others
+        if job.counted_by:
+            desk.queue.stir(job.id)  # a value is free for the job's others
 
     def _what_follows(self, job: Job, instance: Instance, ended: Attempt) -> Instance:
         desk = self._desk

@@ -14,7 +14,7 @@ from scheduler.core.known import Known
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.resources import MILLI
 from scheduler.core.placement.constraints import text_of
-from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.group import Group
 from scheduler.core.placement.outlook import Help, Outlook, outlook
 from scheduler.core.placement.reasons import (
     Cause,

@@ -10,6 +10,7 @@ from itertools import islice
 
 import numpy as np
 
+from scheduler.core.asking import present_group
 from scheduler.core.attempts import Attempts
 from scheduler.core.deadlines import Due
 from scheduler.core.desk import ROUNDING_S, Desk
@@ -22,7 +23,8 @@ from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.offers import Offers
 from scheduler.core.placement.carve import Carved
-from scheduler.core.placement.matcher import assign, group_of, place
+from scheduler.core.placement.constraints import AGENT, HOSTNAME, value_of
+from scheduler.core.placement.matcher import assign, place
 from scheduler.core.policy import Budget
 from scheduler.core.queue import Waiting
 
@@ -112,15 +114,15 @@ class Placing:
     def _place_group(self, waiting: Waiting, limit: int, launches: dict[int, list[Launch]]) -> int:
         desk, rows = self._desk, self._offers.rows
         job = desk.state.jobs[waiting.job]
-        taken = frozenset(job.hosts) if job.unique_hosts else frozenset[str]()
-        group = group_of(job.spec.template, taken)
+        seed = desk.random.getrandbits(32)
+        group = present_group(desk.state, job, seed)
         indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
         placed = place(rows, group, len(indexes))
         waiting.shortfall = placed.shortfall
         waiting.tries += 1
         following = iter(indexes)
         made = 0
-        cuts = assign(rows, group, placed.shares, self._desk.random.getrandbits(32))
+        cuts = assign(rows, group, placed.shares, seed)
         for (row, _), cut in zip(placed.shares, cuts, strict=True):
             agent = rows[row].agent
             for index, carved in zip(islice(following, len(cut)), cut, strict=True):
@@ -133,8 +135,8 @@ class Placing:
             desk.history.placed(job.id, desk.now.wall)
         desk.shares.count(job)
         if made < len(indexes):
-            if job.unique_hosts:
-                group = group_of(job.spec.template, frozenset(job.hosts))
+            if job.counted_by:
+                group = present_group(desk.state, job)
             desk.queue.park(waiting, group, desk.now.mono)
         return made
 
@@ -175,6 +177,7 @@ class Placing:
             launched_at=wall,
             agent_url=agent.url,
             ports=ports,
+            attributes=_counted_values(job, agent),
         )
 
     def _accept(self, role: Role, launches: dict[int, list[Launch]], leave_s: float | None) -> None:
@@ -194,6 +197,16 @@ class Placing:
         if ended.outcome in (CallOutcome.REFUSED, CallOutcome.NOT_SENT):
             for task in tasks:
                 self._attempts.never_sent(task, ended.detail)
+
+
+def _counted_values(job: Job, agent: AgentInfo) -> tuple[tuple[str, str], ...]:
+    """What the attempt's record must hold for its job to be counted by, whoever leads then."""
+    values = [
+        (attribute, value_of(agent, attribute))
+        for attribute in job.counted_by
+        if attribute not in (HOSTNAME, AGENT)
+    ]
+    return tuple([(attribute, value) for attribute, value in values if value is not None])
 
 
 def _launch(job: Job, index: int, attempt: Attempt, carved: Carved) -> Launch:

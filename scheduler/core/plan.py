@@ -19,7 +19,8 @@ from scheduler.core.model.job import JobSpec
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange, less
 from scheduler.core.placement.carve import PORTS, Pool
-from scheduler.core.placement.matcher import Group, Share, assign, group_of, place
+from scheduler.core.placement.group import Group, seeing
+from scheduler.core.placement.matcher import Share, assign, place
 from scheduler.core.placement.outlook import Spot, obstacles, outlook
 from scheduler.core.placement.reasons import Shortfall, clause, counted
 from scheduler.core.placement.rows import Rows
@@ -41,7 +42,8 @@ class Freed(msgspec.Struct, frozen=True, gc=False):
 
 class Planned(msgspec.Struct, frozen=True):
     """One job and what becomes of its instances. `before` is the job as it is; None: it is new.
-    `refusal` says why it would not be taken; then the rest is nothing."""
+    `refusal` says why it would not be taken; then the rest is nothing. `group` is what is to be
+    placed, beside the tasks that stay."""
 
     spec: JobSpec
     before: JobSpec | None = None
@@ -52,7 +54,7 @@ class Planned(msgspec.Struct, frozen=True):
     replace: int = 0
     stop: int = 0
     freed: tuple[Freed, ...] = ()
-    taken_hosts: frozenset[str] = frozenset()
+    group: Group | None = None
     ahead: int = 0
 
 
@@ -69,10 +71,10 @@ def plan(question: PlanQuestion) -> PlanView:
     views: dict[int, PlannedView] = {}
     for at, planned in sorted(enumerate(question.jobs), key=lambda entry: _turn(entry[1].spec)):
         ground = grounds.get(planned.spec.template.role)
-        if planned.refusal or ground is None:
+        if planned.group is None or ground is None:
             views[at] = _refused(planned)
         else:
-            views[at] = _view_of(planned, ground)
+            views[at] = _view_of(planned, planned.group, ground)
     any_known = next(iter(question.known.values()), None)
     return PlanView(
         connected=question.connected,
@@ -161,10 +163,10 @@ def _entries(amounts: Amounts, ports: tuple[PortRange, ...]) -> tuple[OfferedRes
 # --- one job -------------------------------------------------------------------------------------
 
 
-def _view_of(planned: Planned, ground: _Ground) -> PlannedView:
+def _view_of(planned: Planned, group: Group, ground: _Ground) -> PlannedView:
+    group = seeing(group, [spot.agent for spot in ground.spots.values()])
     for freed in planned.freed:
         ground.give_back(freed)
-    group = group_of(planned.spec.template, planned.taken_hosts)
     wanted = planned.add + planned.replace
     shares: tuple[Share, ...] = ()
     shortfall = None

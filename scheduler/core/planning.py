@@ -4,8 +4,9 @@ It judges as `commands` and `attempts` would, and changes nothing.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from scheduler.core.asking import group_of
 from scheduler.core.commands import refusal_of
 from scheduler.core.desk import Desk
 from scheduler.core.jobs.job import Job
@@ -13,6 +14,7 @@ from scheduler.core.known import Known
 from scheduler.core.model.ids import Role
 from scheduler.core.model.instance import Attempt, Instance, Outcome
 from scheduler.core.model.job import JobSpec, Kind
+from scheduler.core.placement.group import counted_attributes
 from scheduler.core.plan import Freed, Planned, PlanQuestion
 
 
@@ -34,7 +36,7 @@ def _planned(desk: Desk, spec: JobSpec, ahead: int) -> Planned:
     if refusal is not None:
         return Planned(spec, job.spec if job else None, version, refusal=refusal[1])
     if job is None:
-        return Planned(spec, add=spec.instances, ahead=ahead)
+        return Planned(spec, add=spec.instances, group=group_of(desk.state, spec, {}), ahead=ahead)
     kept = [instance for instance in job.instances.values() if _keeps(job, spec, instance)]
     gone = [
         instance
@@ -51,9 +53,17 @@ def _planned(desk: Desk, spec: JobSpec, ahead: int) -> Planned:
         replace=len(replaced),
         stop=len(gone) - len(replaced),
         freed=tuple(_freed(job, attempt) for instance in gone for attempt in instance.live),
-        taken_hosts=frozenset(a.hostname for instance in kept for a in instance.live),
+        group=group_of(desk.state, spec, _counts(spec, kept)),
         ahead=ahead,
     )
+
+
+def _counts(spec: JobSpec, kept: Iterable[Instance]) -> dict[str, Counter[str]]:
+    attempts = [attempt for instance in kept for attempt in instance.live]
+    return {
+        name: Counter(value for one in attempts if (value := one.value_of(name)) is not None)
+        for name in counted_attributes(spec.template.constraints, spec.prefer)
+    }
 
 
 def _keeps(job: Job, spec: JobSpec, instance: Instance) -> bool:

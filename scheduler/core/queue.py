@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from scheduler.core.model.ids import InstanceKey, JobId, Role
 from scheduler.core.placement.columns import Indexes
 from scheduler.core.placement.demand import Demand
-from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.group import Group
 from scheduler.core.placement.reasons import Shortfall
 from scheduler.core.placement.rows import Rows
 

@@ -7,6 +7,7 @@ elsewhere, over the values that `question` gives (`explain.py`).
 import heapq
 from typing import NamedTuple
 
+from scheduler.core.asking import present_group
 from scheduler.core.desk import Desk
 from scheduler.core.explain import Question
 from scheduler.core.fair_share import owner_of
@@ -16,7 +17,6 @@ from scheduler.core.known import Known, known_of
 from scheduler.core.model.ids import JobId, Role
 from scheduler.core.model.instance import Instance
 from scheduler.core.offers import Offers
-from scheduler.core.placement.matcher import group_of
 from scheduler.core.placement.outlook import Access
 from scheduler.core.placement.reasons import Reason, sentence
 from scheduler.core.queue import Waiting
@@ -103,7 +103,6 @@ class QueueViews:
         if job is None:
             return None
         group = desk.queue.group(job_id)
-        taken = frozenset(job.hosts) if job.unique_hosts else frozenset[str]()
         return Question(
             job=job_id,
             state=job.state,
@@ -116,7 +115,7 @@ class QueueViews:
             since=_since(job, group) if group is not None else None,
             back_off=self._back_off(job, group) if group is not None else None,
             tries=group.tries if group is not None else 0,
-            group=group_of(job.spec.template, taken),
+            group=present_group(desk.state, job),
             blocked=self._blocked(),
             known=self.known(job.spec.template.role),
             history=desk.history.of(job_id),

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
+from scheduler.core.asking import group_of
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import (
     ApplyJob,
@@ -30,6 +31,7 @@ from scheduler.core.model.offer import AgentSeen
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.outlook import Access
 from scheduler.core.plan import Planned, PlanQuestion
+from scheduler.core.state import State
 from scheduler.core.views import (
     AgentView,
     JobView,
@@ -249,9 +251,15 @@ class FakeViews:
         return PlanQuestion(
             connected=True,
             jobs=tuple(
-                Planned(spec, add=spec.instances)
+                Planned(spec, add=spec.instances, group=group_of(State(), spec, {}))
                 if job is None
-                else Planned(spec, job.spec, job.version, keep=spec.instances)
+                else Planned(
+                    spec,
+                    job.spec,
+                    job.version,
+                    keep=spec.instances,
+                    group=group_of(State(), spec, {}),
+                )
                 for spec, job in found
             ),
             known={spec.template.role: known for spec in specs},

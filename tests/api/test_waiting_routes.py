@@ -10,7 +10,7 @@ from scheduler.core.known import Known
 from scheduler.core.model.ids import JobId, Role
 from scheduler.core.model.job import Constraint, Operator
 from scheduler.core.model.resources import Amounts
-from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.group import Group
 from scheduler.core.placement.outlook import Access
 from scheduler.core.waiting_views import WaitingView
 from scheduler.runtime.protocols import LeaderInfo

@@ -4,12 +4,13 @@ those that can, for a change of its own, and for the slow sweep."""
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from scheduler.core.asking import present_group
 from scheduler.core.effects import Accept, Decline
 from scheduler.core.events import TaskState
 from scheduler.core.model.ids import JobId, OfferId, TaskId
 from scheduler.core.model.job import Constraint, JobSpec, Operator
 from scheduler.core.model.offer import Offer
-from scheduler.core.placement.matcher import group_of, place
+from scheduler.core.placement.matcher import place
 from scheduler.core.placement.rows import Rows
 from scheduler.core.policy import Budget, Policy
 from tests.builders import ROLE, a_service, a_template, an_agent, an_offer
@@ -163,7 +164,7 @@ class Watched:
         for waiting in self.harness.engine.queue:
             if waiting.active:
                 job = self.harness.engine.state.jobs[waiting.job]
-                group = group_of(job.spec.template, frozenset(job.hosts))
+                group = present_group(self.harness.engine.state, job)
                 assert not place(rows, group, 1).instances, f"{waiting.job} slept through it"
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from scheduler.core.model.ids import InstanceKey, JobId, Role
 from scheduler.core.model.job import Constraint, Operator
 from scheduler.core.model.resources import Amounts
-from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.group import Group
 from scheduler.core.placement.rows import Rows
 from scheduler.core.queue import Queue
 from tests.builders import ROLE, an_agent, an_offer

@@ -17,7 +17,8 @@ from scheduler.core.events import CallId
 from scheduler.core.model.ids import FrameworkId, JobId, OfferId, Role, TaskId, Uid
 from scheduler.core.model.job import Port, Shell, Template
 from scheduler.core.model.resources import Amounts
-from scheduler.core.placement.matcher import assign, group_of, place
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.matcher import assign, place
 from scheduler.core.placement.rows import Rows
 from scheduler.mesos.codec import CallCodec, EventDecoder, FrameworkSettings
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
@@ -199,7 +200,7 @@ def test_launches_ask_for_no_more_than_was_offered_and_for_the_same_kind(
         rows.add(offer)
     codec = CallCodec(FrameworkId("F"), SETTINGS)
     for number, (template, instances) in enumerate(jobs):
-        group = group_of(template)
+        group = Group(template.role, template.amounts, template.ports, template.constraints)
         placed = place(rows, group, instances)
         for carved in [task for cut in assign(rows, group, placed.shares, number) for task in cut]:
             launch = Launch(

@@ -5,22 +5,25 @@ derived from the job.
 """
 
 from collections import Counter, deque
+from collections.abc import Mapping
 
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.instance import AttemptState, Instance, Outcome
-from scheduler.core.model.job import Constraint, JobSpec, Kind, Operator
+from scheduler.core.model.job import JobSpec, Kind
+from scheduler.core.placement.group import counted_attributes
 from scheduler.core.records import Desired, JobRecord
 
 
 class Job:
     """`todo` holds the indexes that are to be planned; `rolling` is set while attempts of an older
     template may be left to replace, `rollout` then says how that goes, `halted` that it does not
-    go on by itself."""
+    go on by itself. `counted_by` are the attributes whose values the job's placement counts."""
 
     __slots__ = (
+        "_placed",
+        "counted_by",
         "counts",
         "halted",
-        "hosts",
         "instances",
         "known",
         "live",
@@ -29,7 +32,6 @@ class Job:
         "rolling",
         "rollout",
         "todo",
-        "unique_hosts",
     )
 
     def __init__(self, record: JobRecord) -> None:
@@ -69,7 +71,7 @@ class Job:
         return index < record.spec.instances and record.desired is Desired.RUN
 
     def set_record(self, record: JobRecord) -> None:
-        """Outcomes and hosts are judged by the record, so the indexes are made anew."""
+        """Outcomes and counts are judged by the record, so the indexes are made anew."""
         self.record = record
         self._reset()
         for instance in self.instances.values():
@@ -131,16 +133,23 @@ class Job:
         """Every wanted instance has its outcome."""
         return self.outcomes >= self.spec.instances and self.live == 0
 
+    def placed(self, attribute: str) -> Mapping[str, int]:
+        """How many live attempts each value of the attribute has. Counted when first asked for, and
+        kept up from then on."""
+        counter = self._placed.get(attribute)
+        if counter is None:
+            counter = self._placed[attribute] = Counter()
+            for instance in self.instances.values():
+                _count_values(counter, instance, attribute, 1)
+        return counter
+
     def _reset(self) -> None:
         self.counts: Counter[str] = Counter()
-        self.hosts: Counter[str] = Counter()
         self.known = 0
         self.live = 0
         self.outcomes = 0
-        self.unique_hosts = any(
-            isinstance(condition, Constraint) and condition.operator is Operator.UNIQUE
-            for condition in self.record.spec.template.constraints
-        )
+        self.counted_by = counted_attributes(self.spec.template.constraints, self.spec.prefer)
+        self._placed: dict[str, Counter[str]] = {}
 
     def _count(self, instance: Instance, sign: int) -> None:
         self.live += sign * len(instance.live)
@@ -150,8 +159,14 @@ class Job:
             self.counts[self.shown_state(instance)] += sign
         if wanted and instance.outcome is not None and self.outcome(instance) is not None:
             self.outcomes += sign
-        if self.unique_hosts:
-            for attempt in instance.live:
-                self.hosts[attempt.hostname] += sign
-                if not self.hosts[attempt.hostname]:
-                    del self.hosts[attempt.hostname]
+        for attribute, counter in self._placed.items():
+            _count_values(counter, instance, attribute, sign)
+
+
+def _count_values(counter: Counter[str], instance: Instance, attribute: str, sign: int) -> None:
+    for attempt in instance.live:
+        value = attempt.value_of(attribute)
+        if value is not None:
+            counter[value] += sign
+            if not counter[value]:
+                del counter[value]

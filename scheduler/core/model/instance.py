@@ -97,6 +97,16 @@ class Attempt(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def live(self) -> bool:
         return self.state not in TERMINAL
 
+    def value_of(self, attribute: str) -> str | None:
+        """What the agent had at launch; None: it had none, or nothing was counted by it then."""
+        match attribute:
+            case "hostname":
+                return self.hostname
+            case "@agent":
+                return self.agent_id
+            case _:
+                return dict(self.attributes).get(attribute)
+
 
 class Outcome(enum.StrEnum):
     """How an instance ended for good."""

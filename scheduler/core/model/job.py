@@ -116,6 +116,44 @@ class Combined(NamedTuple):
 Condition = Constraint | Combined
 
 
+class Affinity(msgspec.Struct, frozen=True, gc=False):
+    """Agents that fulfil the condition are preferred, or avoided if the weight is negative."""
+
+    condition: Condition
+    weight: int
+
+
+class Target(msgspec.Struct, frozen=True, gc=False):
+    value: str
+    percent: int
+
+
+class Spread(msgspec.Struct, frozen=True, gc=False):
+    """The job's tasks are shared out among the values of an attribute: by `targets`, which sum up
+    to 100 at most; what they leave is shared evenly by the other values."""
+
+    attribute: str
+    targets: tuple[Target, ...] = ()
+    weight: int = 50
+
+
+class Strategy(enum.StrEnum):
+    """Which agent is taken among those that are preferred alike: the fullest, so that others stay
+    free for what is large; the emptiest; or any."""
+
+    BIN_PACK = "bin_pack"
+    SPREAD = "spread"
+    RANDOM = "random"
+
+
+class Preferences(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What decides among agents that may run a task. It rules none out."""
+
+    affinities: tuple[Affinity, ...] = ()
+    spread: tuple[Spread, ...] = ()
+    strategy: Strategy = Strategy.BIN_PACK
+
+
 class HttpProbe(msgspec.Struct, frozen=True, gc=False, tag="http"):
     port: str
     path: str = "/"
@@ -211,6 +249,7 @@ class JobSpec(msgspec.Struct, frozen=True, gc=False):
     restart: Restart = Restart()
     unreachable: Unreachable = Unreachable()
     update: Update = Update()
+    prefer: Preferences = Preferences()
 
 
 INSTANCES_MAX = 100_000

@@ -33,11 +33,13 @@ used."""
 
 
 class Counts(NamedTuple):
-    """`by_code` is for the values that rows have, `rest` for those that none has."""
+    """`by_code` is for the values that rows have, of which `named` are counted; `rest` for those
+    that no row has."""
 
     codes: Codes
     by_code: Indexes
-    rest: list[int]
+    named: Indexes
+    rest: dict[str, int]
 
 
 class AttributeColumn:
@@ -93,9 +95,10 @@ class AttributeColumn:
         code_of = self._code_of
         by_code = np.zeros(len(self._texts) + 1, np.int64)
         known = [value for value in counts if value in code_of]
-        by_code[[code_of[value] for value in known]] = [counts[value] for value in known]
-        rest = [count for value, count in counts.items() if value not in code_of]
-        return Counts(codes, by_code, rest)
+        named = np.array([code_of[value] for value in known], np.int64)
+        by_code[named] = [counts[value] for value in known]
+        rest = {value: count for value, count in counts.items() if value not in code_of}
+        return Counts(codes, by_code, named, rest)
 
     def _encoded(self, value: str | None) -> int:
         if value is None:

@@ -18,7 +18,7 @@ from scheduler.core.placement.carve import PORTS
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import value_of
 from scheduler.core.placement.filters import about_jobs, admitting
-from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.group import Group
 from scheduler.core.placement.rows import COLUMN_NAMES, Column, Rows
 
 NOBODY_HAS = np.iinfo(np.int64).max
@@ -80,7 +80,7 @@ class Demand:
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot(key)
-        slot.jobs[job] = group.taken_hosts if group.unique else frozenset()
+        slot.jobs[job] = group.taken_hosts
         self._slot_of[job] = slot
 
     def discard(self, job: JobId) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 
 from scheduler.core.model.ids import AgentId, JobId
 from scheduler.core.model.job import Combined, Condition, Constraint, Junction, Operator
+from scheduler.core.model.offer import AgentInfo
 from scheduler.core.placement.columns import Mask
-from scheduler.core.placement.constraints import AGENT, JOB, allows, matches
+from scheduler.core.placement.constraints import AGENT, JOB, allows, matches, satisfies
 from scheduler.core.placement.rows import Rows
 
 Company = Mapping[Constraint, Collection[AgentId]]
@@ -36,6 +37,25 @@ def admitting(rows: Rows, condition: Condition, company: Company) -> Mask:
             return rows.among(AGENT, company.get(condition, ()))
         case Constraint():
             return rows.satisfying(condition)
+
+
+def admits(agent: AgentInfo, condition: Condition, company: Company) -> bool:
+    """The same for one agent."""
+    match condition:
+        case Combined():
+            admitted = (admits(agent, one, company) for one in condition.conditions)
+            match condition.junction:
+                case Junction.ALL:
+                    return all(admitted)
+                case Junction.ANY:
+                    return any(admitted)
+                case Junction.NOT:
+                    return not any(admitted)
+        case Constraint(attribute="@job", operator=operator):
+            among = agent.agent_id in company.get(condition, ())
+            return among is not (operator is Operator.UNLIKE)
+        case Constraint():
+            return satisfies(agent, condition)
 
 
 def names(constraint: Constraint, job: JobId) -> bool:

@@ -3,7 +3,8 @@
 `place` only chooses; `assign` then cuts the pieces for what goes on one row and notes them as
 taken. Until then the rows are as they were, so whoever places may stop after any row.
 Rows are filled the fullest first (bin-packing), each with as many instances as fit, before the next
-one. The same rows and the same group always give the same answer.
+one, unless the group wants it otherwise (`picking.py`). The same rows and the same group always
+give the same answer.
 
 It knows nothing of queues, priorities and budgets: one call is one group, in time linear in rows.
 """
@@ -13,42 +14,22 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
-from scheduler.core.model.ids import Role
-from scheduler.core.model.job import (
-    INSTANCES_MAX,
-    Condition,
-    Constraint,
-    Operator,
-    Port,
-    Template,
-)
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.job import INSTANCES_MAX
 from scheduler.core.placement.carve import PORTS, Carved, Shape, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import HOSTNAME
-from scheduler.core.placement.filters import Company, admitting
+from scheduler.core.placement.filters import admitting
+from scheduler.core.placement.group import (
+    NO_PREFERENCES,
+    UNIQUE_HOST,
+    Group,
+    counted_among,
+    uncounted_among,
+)
+from scheduler.core.placement.picking import pick
 from scheduler.core.placement.reasons import Cause, Reason, Shortfall
 from scheduler.core.placement.rows import Column, Rows
-
-UNIQUE_HOST = Constraint(HOSTNAME, Operator.UNIQUE)
-
-
-class Group(msgspec.Struct, frozen=True):
-    """Instances that ask for the same. `taken_hosts` are the hostnames that the job's live attempts
-    run on; they matter only with a `unique` constraint. `company` says where other jobs run that
-    the constraints name."""
-
-    role: Role
-    amounts: Amounts
-    ports: tuple[Port, ...] = ()
-    constraints: tuple[Condition, ...] = ()
-    taken_hosts: frozenset[str] = frozenset()
-    company: Company = {}
-
-    @property
-    def unique(self) -> bool:
-        return UNIQUE_HOST in self.constraints
-
+from scheduler.core.placement.tally import tallies_of
 
 Share = tuple[int, int]
 """A row, and how many instances of the group it is to take."""
@@ -65,18 +46,15 @@ class Placed(msgspec.Struct, frozen=True):
         return sum([instances for _, instances in self.shares])
 
 
-def group_of(template: Template, taken_hosts: frozenset[str] = frozenset()) -> Group:
-    return Group(template.role, template.amounts, template.ports, template.constraints, taken_hosts)
-
-
 def place(rows: Rows, group: Group, count: int) -> Placed:
     """Choose rows for `count` instances, as many as fit."""
     rows.sync()
-    placed = Placed(_choose(rows, group, count))
+    fitting = _fitting(rows, group)
+    placed = Placed(_choose(rows, group, fitting, count))
     missing = count - placed.instances
     if not missing:
         return placed
-    return Placed(placed.shares, _explain(rows, group, placed.shares, missing))
+    return Placed(placed.shares, _explain(rows, group, fitting, placed.shares, missing))
 
 
 def assign(
@@ -137,11 +115,18 @@ class _Cutter:
 # --- choosing ------------------------------------------------------------------------------------
 
 
-def _choose(rows: Rows, group: Group, count: int) -> tuple[Share, ...]:
-    """The first rows in order that take the instances, each filled before the next."""
+def _choose(rows: Rows, group: Group, fitting: Mask, count: int) -> tuple[Share, ...]:
+    """The first rows in order that take the instances, each filled before the next, where there is
+    no more to it."""
+    counted = counted_among(group.constraints)
+    if group.prefer != NO_PREFERENCES or counted not in ([], [UNIQUE_HOST]):
+        capacity = np.minimum(_capacity(rows, group, np.arange(rows.size)), count)
+        return pick(rows, group, fitting, capacity, count)
+    if counted:
+        fitting = fitting & ~rows.among(HOSTNAME, group.taken_hosts)
     order = rows.order
-    candidates = order[_fitting(rows, group)[order]]
-    if group.unique:
+    candidates = order[fitting[order]]
+    if counted:
         candidates = _first_of_each_host(rows, candidates, count)
     candidates = candidates[:count]
     takes = np.minimum(_capacity(rows, group, candidates), count)
@@ -152,10 +137,10 @@ def _choose(rows: Rows, group: Group, count: int) -> tuple[Share, ...]:
 
 
 def _fitting(rows: Rows, group: Group) -> Mask:
-    """The rows that hold one instance at least."""
+    """The rows that hold one instance at least, but for what the job's other tasks rule out."""
     fits = rows.in_role(group.role)
-    for condition in group.constraints:
-        fits &= _admitted(rows, group, condition)
+    for condition in uncounted_among(group.constraints):
+        fits &= admitting(rows, condition, group.company)
     for _, name, asked in _asked(group):
         fits &= rows.free(name) >= asked
     for _, free in _fixed_ports(rows, group):
@@ -163,15 +148,9 @@ def _fitting(rows: Rows, group: Group) -> Mask:
     return fits
 
 
-def _admitted(rows: Rows, group: Group, condition: Condition) -> Mask:
-    if condition == UNIQUE_HOST:
-        return ~rows.among(HOSTNAME, group.taken_hosts)
-    return admitting(rows, condition, group.company)
-
-
 def _capacity(rows: Rows, group: Group, at: Indexes) -> Column:
     """How many instances each of the rows has enough free for."""
-    once = group.unique or any(port.host is not None for port in group.ports)
+    once = UNIQUE_HOST in group.constraints or any(port.host is not None for port in group.ports)
     capacity = np.full(len(at), 1 if once else INSTANCES_MAX)
     for _, name, asked in _asked(group):
         np.minimum(capacity, rows.free(name)[at] // asked, out=capacity)
@@ -225,7 +204,9 @@ class _Check(msgspec.Struct):
     short: Column | None = None
 
 
-def _explain(rows: Rows, group: Group, shares: Sequence[Share], missing: int) -> Shortfall:
+def _explain(
+    rows: Rows, group: Group, fitting: Mask, shares: Sequence[Share], missing: int
+) -> Shortfall:
     """Why the next instance fits nowhere, with the shares counted as taken."""
     left = rows.in_role(group.role)
     held = int(np.count_nonzero(left))
@@ -234,7 +215,8 @@ def _explain(rows: Rows, group: Group, shares: Sequence[Share], missing: int) ->
     used = np.zeros(rows.size, np.int64)
     for row, instances in shares:
         used[row] = instances
-    checks = _checks(rows, group, used)
+    checks = [*_attribute_checks(rows, group), *_counted_checks(rows, group, fitting, used)]
+    checks += _amount_checks(rows, group, used)  # a row counts under the first that it fails
     failed = np.zeros(rows.size, np.int8)
     for check in checks:
         failed += check.fails
@@ -256,19 +238,34 @@ def _explain(rows: Rows, group: Group, shares: Sequence[Share], missing: int) ->
     return Shortfall(missing, held, tuple(causes))
 
 
-def _checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
-    """All checks, in the order in which a row is counted under the first that it fails."""
+def _attribute_checks(rows: Rows, group: Group) -> list[_Check]:
     checks = []
-    unique = None
-    for condition in group.constraints:
-        satisfied = _admitted(rows, group, condition)
-        if condition == UNIQUE_HOST:
-            unique = _Check(Cause(Reason.HOST_TAKEN, 0), ~satisfied | _on_used_hosts(rows, used))
-        else:
-            cause = Cause(Reason.CONSTRAINT, 0, constraint=condition)
-            checks.append(_Check(cause, ~satisfied))
-    if unique is not None:
-        checks.append(unique)
+    for condition in uncounted_among(group.constraints):
+        cause = Cause(Reason.CONSTRAINT, 0, constraint=condition)
+        checks.append(_Check(cause, ~admitting(rows, condition, group.company)))
+    return checks
+
+
+def _counted_checks(rows: Rows, group: Group, fitting: Mask, used: Column) -> list[_Check]:
+    """What the job's tasks, with those on the used rows, leave no room for."""
+    counted = counted_among(group.constraints)
+    if counted == [UNIQUE_HOST]:
+        taken = rows.among(HOSTNAME, group.taken_hosts) | _on_used_hosts(rows, used)
+        return [_Check(Cause(Reason.HOST_TAKEN, 0), taken)]
+    checks = []
+    tallies = tallies_of(rows, group, fitting)
+    for tally in tallies.values():
+        tally.add(used)
+    for constraint in counted:
+        tally = tallies[constraint.attribute]
+        reason = Reason.HOST_TAKEN if constraint == UNIQUE_HOST else Reason.CONSTRAINT
+        cause = Cause(reason, 0, constraint=constraint)
+        checks.append(_Check(cause, ~tally.allowed(constraint)[tally.codes]))
+    return checks
+
+
+def _amount_checks(rows: Rows, group: Group, used: Column) -> list[_Check]:
+    checks = []
     for reason, name, asked in _asked(group):
         short = asked * (used + 1) - rows.free(name)
         checks.append(_Check(Cause(reason, 0), short > 0, short))

@@ -11,12 +11,13 @@ from collections.abc import Iterable
 import msgspec
 
 from scheduler.core.model.ids import Role
-from scheduler.core.model.job import Combined, Condition, Constraint, Junction, Operator
+from scheduler.core.model.job import Condition, Constraint
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds
-from scheduler.core.placement.constraints import JOB, satisfies, value_of
-from scheduler.core.placement.matcher import UNIQUE_HOST, Group
+from scheduler.core.placement.constraints import JOB, value_of
+from scheduler.core.placement.filters import admits
+from scheduler.core.placement.group import UNIQUE_HOST, Group, leaves_room, seeing
 from scheduler.core.placement.reasons import Basis, Cause, Reason
 from scheduler.core.returned import GivenBack
 
@@ -87,6 +88,8 @@ class Outlook(msgspec.Struct, frozen=True):
 
 
 def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
+    spots = list(spots)
+    group = seeing(group, [spot.agent for spot in spots])
     agents = fit = 0
     counted: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
     alone: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
@@ -146,24 +149,10 @@ def _names_missing(agent: AgentInfo, condition: Condition) -> bool:
 
 
 def _admits(group: Group, agent: AgentInfo, condition: Condition) -> bool:
-    """The rule of `filters.admitting`, for one agent."""
-    match condition:
-        case Combined():
-            admitted = (_admits(group, agent, one) for one in condition.conditions)
-            match condition.junction:
-                case Junction.ALL:
-                    return all(admitted)
-                case Junction.ANY:
-                    return any(admitted)
-                case Junction.NOT:
-                    return not any(admitted)
-        case Constraint(attribute="@job", operator=operator):
-            among = agent.agent_id in group.company.get(condition, ())
-            return among is not (operator is Operator.UNLIKE)
-        case Constraint() if condition == UNIQUE_HOST:
-            return agent.hostname not in group.taken_hosts
-        case Constraint():
-            return satisfies(agent, condition)
+    if isinstance(condition, Constraint) and condition.operator.counted:
+        value = value_of(agent, condition.attribute)
+        return leaves_room(condition, value, group.counts.get(condition.attribute, {}))
+    return admits(agent, condition, group.company)
 
 
 # --- amounts and ports ---------------------------------------------------------------------------

@@ -10,7 +10,8 @@ from scheduler.core.model.offer import Offer
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.columns import Indexes
 from scheduler.core.placement.demand import LARGEST_MAX, Demand, largest
-from scheduler.core.placement.matcher import Group, place
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.matcher import place
 from scheduler.core.placement.rows import Rows
 from tests.core.placement.values import (
     WEB,
@@ -106,8 +107,8 @@ def test_a_fixed_port_must_be_free() -> None:
 
 
 def test_a_host_that_the_job_is_on_does_not_help_it() -> None:
-    taken = frozenset({"a.example"})
-    asked = Group(WEB, Amounts(cpus=1), constraints=(UNIQUE,), taken_hosts=taken)
+    taken = {"a.example": 1}
+    asked = Group(WEB, Amounts(cpus=1), constraints=(UNIQUE,), counts={"hostname": taken})
     assert not helped(asked, offer("o", agent("a"), scalar("cpus", 8)))
     assert helped(asked, offer("o", agent("b"), scalar("cpus", 8)))
 

@@ -4,10 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scheduler.core.model.ids import OfferId
-from scheduler.core.model.job import Constraint, Operator, Port, Template
+from scheduler.core.model.job import Constraint, Operator, Port
 from scheduler.core.model.offer import Offer
 from scheduler.core.model.resources import Amounts, CarvedResource
-from scheduler.core.placement.matcher import Group, assign, group_of, place
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.matcher import assign, place
 from scheduler.core.placement.reasons import Reason
 from scheduler.core.placement.rows import Rows
 from tests.core.placement import values
@@ -109,7 +110,9 @@ def test_unique_takes_each_host_once_however_many_agents_it_has() -> None:
         offer("3", agent("b"), scalar("cpus", 9000)),
         offer("4", agent("c"), scalar("cpus", 9000)),
     )
-    group = Group(WEB, Amounts(cpus=1000), (), (UNIQUE,), frozenset({"c.example"}))
+    group = Group(
+        WEB, Amounts(cpus=1000), constraints=(UNIQUE,), counts={"hostname": {"c.example": 1}}
+    )
 
     placed = place(rows, group, 5)
 
@@ -207,11 +210,3 @@ def test_several_offers_of_an_agent_are_used_together() -> None:
     ((carved,),) = assign(rows, group, place(rows, group, 1).shares, 0)
 
     assert carved.resources == (CarvedResource("cpus", b"", 1000),)
-
-
-def test_a_group_is_what_the_template_asks_for() -> None:
-    template = Template(WEB, None, Amounts(cpus=1), ports=(ANY,), constraints=(UNIQUE,))
-
-    assert group_of(template, frozenset({"h"})) == Group(
-        WEB, Amounts(cpus=1), (ANY,), (UNIQUE,), frozenset({"h"})
-    )

@@ -1,5 +1,6 @@
 """What stands in the way on each agent that is known, offered or not."""
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +10,8 @@ from scheduler.core.model.job import Constraint, Operator, Port
 from scheduler.core.model.offer import AgentInfo, AgentSeen, Offer
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.carve import Pool, pooled
-from scheduler.core.placement.matcher import Group, place
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.matcher import place
 from scheduler.core.placement.outlook import (
     Access,
     Obstacle,
@@ -159,7 +161,7 @@ def test_a_missing_attribute_is_told_from_another_value() -> None:
 def test_the_nearest_changes_are_found() -> None:
     group = Group(WEB, Amounts(cpus=4, mem=4), constraints=(UNIQUE, RACK))
     r2 = [agent(f"n{number}", rack="r2") for number in range(6)]
-    taken = Group(WEB, group.amounts, (), group.constraints, frozenset({r2[5].hostname}))
+    taken = msgspec.structs.replace(group, counts={"hostname": {r2[5].hostname: 1}})
     spots = [
         Spot(r2[0], pool(mem=3)),
         Spot(r2[1], pool(mem=3)),

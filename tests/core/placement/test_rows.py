@@ -14,7 +14,8 @@ from scheduler.core.model.job import Port
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource
 from scheduler.core.placement.carve import amount_of
-from scheduler.core.placement.matcher import Group, assign
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.matcher import assign
 from scheduler.core.placement.rows import COLUMN_NAMES, Rows
 from tests.core.placement import values
 from tests.core.placement.values import OPS, WEB, agent, offer, ports, scalar, unhurried

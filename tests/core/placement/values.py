@@ -10,7 +10,7 @@ from scheduler.core.model.ids import AgentId, OfferId, Role
 from scheduler.core.model.job import Combined, Condition, Constraint, Junction, Operator, Port
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
-from scheduler.core.placement.matcher import Group
+from scheduler.core.placement.group import Group
 
 SCALARS = ("cpus", "mem", "disk", "gpus")
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -209,5 +209,7 @@ groups = st.builds(
         st.just((Constraint("hostname", Operator.UNIQUE),)),
         st.lists(conditions, max_size=2).map(tuple),
     ),
-    taken_hosts=st.frozensets(st.sampled_from(["h0", "h1", "elsewhere"]), max_size=2),
+    counts=st.fixed_dictionaries(
+        {"hostname": st.dictionaries(st.sampled_from(["h0", "h1", "elsewhere"]), st.just(1))}
+    ),
 )
