@@ -46,7 +46,7 @@ def lines_of(job: Fields) -> list[str]:
     for change in job["changes"]:
         before, after = plain(change["before"]), plain(change["after"])
         lines.append(f"  {change['path']}: {before} -> {after}")
-    if job["ahead"]:
+    if job["ahead"] and job["agents"]:
         which = "1 job waits" if job["ahead"] == 1 else f"{job['ahead']} jobs wait"
         lines.append(f"  {which} with the same or a higher priority")
     return lines

@@ -42,12 +42,14 @@ class Freed(msgspec.Struct, frozen=True, gc=False):
 
 class Planned(msgspec.Struct, frozen=True):
     """One job and what becomes of its instances. `before` is the job as it is; None: it is new.
-    `refusal` says why it would not be taken; then the rest is nothing. `group` is what is to be
-    placed, beside the tasks that stay."""
+    """One job and what becomes of its instances. `before` is the job as it is; None: it is new.
+    `runs`: it is not stopped. `refusal` says why it would not be taken; then the rest is nothing.
+    `group` is what is to be placed, beside the tasks that stay."""
 
     spec: JobSpec
     before: JobSpec | None = None
     version: int | None = None
+    runs: bool = True
     refusal: str = ""
     keep: int = 0
     add: int = 0
@@ -224,8 +226,8 @@ def _verdict(group: Group, spot: Spot, takes: int, ground: _Ground) -> VerdictVi
 def _result(planned: Planned) -> str:
     if planned.before is None:
         return "new"
-    changes = planned.add or planned.replace or planned.stop or planned.before != planned.spec
-    return "changed" if changes else "unchanged"
+    same = planned.runs and planned.before == planned.spec
+    return "unchanged" if same else "changed"
 
 
 def _text(planned: Planned, shortfall: Shortfall | None) -> str:

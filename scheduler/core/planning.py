@@ -48,6 +48,7 @@ def _planned(desk: Desk, spec: JobSpec, ahead: int) -> Planned:
         spec=spec,
         before=job.spec,
         version=version,
+        runs=job.runs,
         keep=len(kept),
         add=spec.instances - len(kept) - len(replaced),
         replace=len(replaced),

@@ -86,6 +86,15 @@ def test_an_unchanged_job_has_nothing_to_do() -> None:
     assert (view.text, view.agents) == ("keep 2", ())
 
 
+def test_what_waits_already_and_does_not_change_is_no_change() -> None:
+    harness = connected()
+    harness.apply(a_service(instances=2))
+    view = plan_of(harness, a_service(instances=2))
+    assert (view.result, todo(view)) == ("unchanged", (0, 2, 0, 0))
+    harness.stop("web")
+    assert plan_of(harness, a_service(instances=2)).result == "changed"
+
+
 def test_scaling_adds_and_stops() -> None:
     harness, _ = running(a_service(instances=2))
     assert todo(plan_of(harness, a_service(instances=3))) == (2, 1, 0, 0)
