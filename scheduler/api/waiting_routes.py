@@ -11,9 +11,10 @@ from aiohttp import web
 from scheduler.api.aside import Aside
 from scheduler.api.documents import JobReader, changes_between
 from scheduler.api.job_routes import job_of, no_job
+from scheduler.api.problems import not_found
 from scheduler.api.requests import Query, page_of, require_leading, views_of
 from scheduler.api.views_json import fields_of, json_answer, page_answer
-from scheduler.core.explain import explain
+from scheduler.core.explain import AgentUnknown, explain
 from scheduler.core.plan import PlanQuestion, plan
 from scheduler.jobspec import JobDefaults
 from scheduler.runtime.protocols import Front
@@ -47,15 +48,18 @@ class WaitingRoutes:
         return page_answer(page.items, page.next)
 
     async def explain(self, request: web.Request) -> web.Response:
-        Query(request)
+        agent = Query(request, ("agent",)).text("agent")
         require_leading(self._front)
         job = job_of(request)
         question = views_of(self._front).question(job)
         if question is None:
             raise no_job(job)
-        if len(question.known.agents) <= AT_ONCE_AGENTS_MAX:
-            return json_answer(explain(question))
-        return json_answer(await self._aside.run(lambda: explain(question)))
+        try:
+            if len(question.known.agents) <= AT_ONCE_AGENTS_MAX:
+                return json_answer(explain(question, agent))
+            return json_answer(await self._aside.run(lambda: explain(question, agent)))
+        except AgentUnknown as error:
+            raise not_found("there is no such agent or host") from error
 
     async def plan(self, request: web.Request) -> web.Response:
         Query(request)

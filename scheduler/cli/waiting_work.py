@@ -58,13 +58,17 @@ def _short(reason: Fields) -> str:
 
 @click.command()
 @click.argument("job")
+@click.option("--agent", metavar="AGENT", help="An agent's id or host: all that keeps JOB off it.")
 @server_options
 @output_option
-def explain(job: str, client: Client, form: str) -> None:
+def explain(job: str, agent: str | None, client: Client, form: str) -> None:
     """Say why instances of JOB wait, and what would help."""
-    data = client.get("jobs", job, "explain")
+    data = client.get("jobs", job, "explain", agent=agent)
     if form in ("json", "yaml"):
         print_data(form, data)
+        return
+    if data["on_agent"] is not None:
+        click.echo(on_agent_text(data["on_agent"]))
         return
     for line in lines_of(data):
         click.echo(line)
@@ -86,6 +90,12 @@ def lines_of(data: Fields) -> list[str]:
     if data["agents"] and data["agents_seen_s_ago"] is not None:
         lines.append(f"The master listed its agents {data['agents_seen_s_ago']:.0f} s ago.")
     return lines
+
+
+def on_agent_text(agent: Fields) -> str:
+    """`agent-1: lacks cpus (by 0.5), fails `rack is r1``."""
+    found = [clean(reason["text"]).removeprefix("1 ") for reason in agent["reasons"]]
+    return f"{clean(agent['hostname'])}: {', '.join(found) or 'it would be placed there'}"
 
 
 def _print(columns: tuple[Column, ...], items: list[Fields]) -> None:

@@ -14,8 +14,8 @@ from scheduler.core.known import Known
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.resources import MILLI
 from scheduler.core.placement.constraints import text_of
-from scheduler.core.placement.group import Group
-from scheduler.core.placement.outlook import Help, Outlook, outlook
+from scheduler.core.placement.group import Group, seeing
+from scheduler.core.placement.outlook import Help, Outlook, alone, obstacles, outlook
 from scheduler.core.placement.reasons import (
     Cause,
     Reason,
@@ -27,9 +27,14 @@ from scheduler.core.waiting_views import (
     BackOffView,
     ExplanationView,
     HelpView,
+    OnAgentView,
     ReasonView,
     ToldView,
 )
+
+
+class AgentUnknown(LookupError):
+    """Nobody has heard of an agent or host of this name."""
 
 
 class Question(msgspec.Struct, frozen=True):
@@ -55,7 +60,10 @@ class Question(msgspec.Struct, frozen=True):
     history: Sequence[Told]
 
 
-def explain(question: Question) -> ExplanationView:
+def explain(question: Question, agent: str = "") -> ExplanationView:
+    """`agent`: the id or the host of one to look at closely; AgentUnknown for one that is not
+    known."""
+    on_agent = _on_agent(question, agent) if agent else None
     seen = _seen(question)
     reasons = [ReasonView(reason, text) for reason, text in _of_the_whole(question)]
     if seen is not None:
@@ -78,7 +86,20 @@ def explain(question: Question) -> ExplanationView:
         helps=tuple(_help_view(help_) for help_ in seen.helps) if seen is not None else (),
         history=tuple(ToldView(told.at, told.reasons, told.text) for told in question.history),
         text=" ".join(_sentences(question, seen)),
+        on_agent=on_agent,
     )
+
+
+def _on_agent(question: Question, name: str) -> OnAgentView:
+    spots = list(question.known.spots())
+    group = seeing(question.group, [spot.agent for spot in spots])
+    for spot in spots:
+        agent = spot.agent
+        if name in (agent.agent_id, agent.hostname):
+            found = obstacles(group, spot, question.known.access)
+            reasons = tuple(reason_view(alone(one)) for one in found)
+            return OnAgentView(agent.agent_id, agent.hostname, reasons)
+    raise AgentUnknown(name)
 
 
 def _seen(question: Question) -> Outlook | None:

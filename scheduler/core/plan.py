@@ -21,7 +21,7 @@ from scheduler.core.model.resources import Amounts, OfferedResource, PortRange, 
 from scheduler.core.placement.carve import PORTS, Pool
 from scheduler.core.placement.group import Group, seeing
 from scheduler.core.placement.matcher import Share, assign, place
-from scheduler.core.placement.outlook import Spot, obstacles, outlook
+from scheduler.core.placement.outlook import Spot, alone, obstacles
 from scheduler.core.placement.reasons import Shortfall, clause, counted
 from scheduler.core.placement.rows import Rows
 from scheduler.core.waiting_views import PlannedView, PlanView, VerdictView
@@ -41,7 +41,6 @@ class Freed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """One job and what becomes of its instances. `before` is the job as it is; None: it is new.
     """One job and what becomes of its instances. `before` is the job as it is; None: it is new.
     `runs`: it is not stopped. `refusal` says why it would not be taken; then the rest is nothing.
     `group` is what is to be placed, beside the tasks that stay."""
@@ -214,9 +213,8 @@ def _verdict(group: Group, spot: Spot, takes: int, ground: _Ground) -> VerdictVi
     reason = text = ""
     if takes:
         text = f"takes {takes}"
-    elif obstacles(group, spot, ground.access):
-        [cause] = outlook(group, [spot], ground.access).causes
-        reason, text = cause.reason, clause(cause).removeprefix("1 ")
+    elif found := obstacles(group, spot, ground.access):
+        reason, text = found[0].reason, clause(alone(found[0])).removeprefix("1 ")
     else:
         text = "would do, and is not needed"
     on_offer = ground.spots[spot.agent.agent_id].held is not None

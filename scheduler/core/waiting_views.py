@@ -55,11 +55,20 @@ class ToldView(msgspec.Struct, frozen=True):
     text: str
 
 
+class OnAgentView(msgspec.Struct, frozen=True):
+    """All that keeps the job off one agent; nothing: it would be placed there."""
+
+    id: str
+    hostname: str
+    reasons: tuple[ReasonView, ...]
+
+
 class ExplanationView(msgspec.Struct, frozen=True):
     """Why instances of a job wait: `reasons`, and as sentences in `text`. `waiting` may be placed
     now, the longest since `since`; `back_off` are others. `tries`: how often they were matched with
     offers. `agents` were looked at (None: there was no point in it); what the master lists of them
-    is so old, or `agents_hidden` says why it lists none. `history`: the latest first."""
+    is so old, or `agents_hidden` says why it lists none. `history`: the latest first.
+    `on_agent`: of the one agent that was asked about."""
 
     job: str
     state: str
@@ -78,6 +87,7 @@ class ExplanationView(msgspec.Struct, frozen=True):
     helps: tuple[HelpView, ...]
     history: tuple[ToldView, ...]
     text: str
+    on_agent: OnAgentView | None = None
 
 
 class WaitingView(msgspec.Struct, frozen=True):

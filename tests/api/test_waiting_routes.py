@@ -79,6 +79,14 @@ async def test_a_job_is_explained(api: Api, front: FakeFront) -> None:
     assert [one["text"] for one in body["helps"]] == ["fits on 2 agents without `rack is r9`"]
 
 
+async def test_one_agent_is_looked_at_closely(api: Api, front: FakeFront) -> None:
+    front.questions[WEB] = a_question()
+    body = await (await api.get("/v1/jobs/team%2Fweb/explain?agent=a1")).json()
+    assert body["on_agent"]["id"] == "S-a1"
+    assert [reason["reason"] for reason in body["on_agent"]["reasons"]] == ["constraint"]
+    await problem_of(await api.get("/v1/jobs/team%2Fweb/explain?agent=a9"), 404)
+
+
 async def test_a_large_cluster_is_thought_about_aside(api: Api, front: FakeFront) -> None:
     front.questions[WEB] = a_question(AT_ONCE_AGENTS_MAX + 1)
     body = await (await api.get("/v1/jobs/team%2Fweb/explain")).json()

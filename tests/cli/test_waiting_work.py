@@ -27,6 +27,12 @@ def test_why_a_job_waits_is_json_and_yaml_for_programs(run: Offerd, front: FakeF
     assert yaml.safe_load(run("explain", "team/web", "-o", "yaml").stdout) == told
 
 
+def test_one_agent_is_looked_at_closely(run: Offerd, front: FakeFront) -> None:
+    front.questions[WEB] = a_question()
+    assert run("explain", "team/web", "--agent", "a1").stdout == "a1: fails `rack is r9`\n"
+    assert run("explain", "team/web", "--agent", "a9").exit_code == 1
+
+
 def test_a_job_that_is_not_there_is_not_explained(run: Offerd) -> None:
     result = run("explain", "nobody")
     assert (result.exit_code, result.stderr) == (1, "Error: there is no job nobody\n")

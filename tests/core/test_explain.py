@@ -1,7 +1,9 @@
 """Why a job waits, as a whole engine tells it."""
 
+import pytest
+
 from scheduler.core.events import AgentsListed, StoreRefusing, TaskState
-from scheduler.core.explain import explain
+from scheduler.core.explain import AgentUnknown, explain
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.job import Constraint, Operator, Restart
 from scheduler.core.model.offer import AgentInfo, AgentSeen
@@ -81,6 +83,21 @@ def test_an_offer_that_was_declined_is_still_known() -> None:
         "1 of 1 instances waits for an offer. 2 agents: 2 lack cpus (the best by 0.5). "
         "Fits on 1 agent with 0.5 less cpus."
     )
+
+
+def test_of_one_agent_all_reasons_are_told() -> None:
+    harness = connected()
+    rack = Constraint("rack", Operator.IS, "r9")
+    harness.apply(a_service(template=a_template(cpus=9000, constraints=(rack,))))
+    harness.offer(an_offer("o1", an_agent("a1", rack="r1")), an_offer("o2", an_agent("a2")))
+    question = harness.engine.views.question(JobId("web"))
+    assert question is not None
+    for name in ("a1", "S-a1"):
+        seen = explain(question, name).on_agent
+        assert seen is not None
+        assert [reason.reason for reason in seen.reasons] == ["constraint", "cpus"]
+    with pytest.raises(AgentUnknown):
+        explain(question, "a3")
 
 
 def test_agents_that_made_no_offer_are_known_from_the_list() -> None:

@@ -92,7 +92,7 @@ def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
     group = seeing(group, [spot.agent for spot in spots])
     agents = fit = 0
     counted: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
-    alone: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
+    only: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
     for spot in spots:
         agents += 1
         found = obstacles(group, spot, access)
@@ -102,10 +102,10 @@ def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
         first = found[0]
         counted[_kind(first)].append(first)
         if len(found) == 1:
-            alone[_kind(first)].append(first)
-    causes = [_cause(kind, ones, alone.get(kind, [])) for kind, ones in counted.items()]
+            only[_kind(first)].append(first)
+    causes = [_cause(kind, ones, only.get(kind, [])) for kind, ones in counted.items()]
     causes.sort(key=lambda cause: -cause.rows)
-    return Outlook(agents, fit, tuple(causes), _helps(group, alone))
+    return Outlook(agents, fit, tuple(causes), _helps(group, only))
 
 
 def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:
@@ -256,12 +256,12 @@ def _kind(one: Obstacle) -> Obstacle:
     return msgspec.structs.replace(one, short=0, until=None)
 
 
-def _cause(kind: Obstacle, counted: list[Obstacle], alone: list[Obstacle]) -> Cause:
+def _cause(kind: Obstacle, counted: list[Obstacle], only: list[Obstacle]) -> Cause:
     return Cause(
         reason=kind.reason,
         rows=len(counted),
-        alone=len(alone),
-        short=min(one.short for one in alone or counted),
+        alone=len(only),
+        short=min(one.short for one in only or counted),
         constraint=kind.constraint,
         port=kind.port,
         of=kind.of,
@@ -269,10 +269,15 @@ def _cause(kind: Obstacle, counted: list[Obstacle], alone: list[Obstacle]) -> Ca
     )
 
 
-def _helps(group: Group, alone: dict[Obstacle, list[Obstacle]]) -> tuple[Help, ...]:
+def alone(one: Obstacle) -> Cause:
+    """An obstacle as the cause of one agent."""
+    return _cause(one, [one], [one])
+
+
+def _helps(group: Group, only: dict[Obstacle, list[Obstacle]]) -> tuple[Help, ...]:
     shorts: defaultdict[Reason, list[int]] = defaultdict(list)
     helps = []
-    for kind, ones in alone.items():
+    for kind, ones in only.items():
         if kind.reason in _LACKS:
             shorts[kind.reason] += [one.short for one in ones]
         elif kind.reason in _TERMS:
