@@ -39,6 +39,7 @@ STREAM = (
     b"Mesos-Stream-Id: load\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 HEARTBEAT_S = 5.0
+REFUSE_S_SHORT = 1.0  # what is refused for no longer is offered again at once
 
 
 class Wave:
@@ -131,7 +132,7 @@ class LoadMaster:
                 agents[agent_id] = None
                 records += self._update(task_id, agent_id, mesos_v1_pb2.TASK_RUNNING)
         left = [agent_id for agent_id in agents if self._free[agent_id]]
-        if left and not accept.filters.refuse_seconds:
+        if left and accept.filters.refuse_seconds <= REFUSE_S_SHORT:
             records += self._offers_event(left)
         self._write(bytes(records))
 

@@ -126,6 +126,20 @@ class Operator(Body):
 
 
 class Offers(Body):
+    gather_s: Duration = Field(
+        default=_OFFERS.gather_s,
+        alias="gather",
+        description="with much waiting, offers wait so long for others of the same allocation",
+    )
+    gather_when_waiting: Annotated[int, whole(1, 1_000_000)] = Field(
+        default=_OFFERS.gather_when_waiting,
+        description="how many instances of a role are much",
+    )
+    hold_s_max: Interval = Field(
+        default=_OFFERS.hold_s_max,
+        alias="hold_max",
+        description="no offer is kept for longer, whatever the reason",
+    )
     refuse_nothing_waits_s: Duration = Field(
         default=_OFFERS.refuse_s_nothing_waits,
         alias="refuse_nothing_waits",
@@ -136,10 +150,53 @@ class Offers(Body):
         alias="refuse_no_fit",
         description="how long to refuse one that fits nothing that waits",
     )
+    refuse_held_s: Duration = Field(
+        default=_OFFERS.refuse_s_held,
+        alias="refuse_held",
+        description="how long to refuse one that was kept for too long",
+    )
+    refuse_rest_s: Duration = Field(
+        default=_OFFERS.refuse_s_rest,
+        alias="refuse_rest",
+        description="how long to refuse the rest of one that more could be placed on",
+    )
     revive_interval_s_min: Duration = Field(
         default=_OFFERS.revive_interval_s,
         alias="revive_interval_min",
         description="refused offers are asked back at most this often",
+    )
+    revive_burst: Annotated[int, whole(1, 100)] = Field(
+        default=_OFFERS.revive_burst,
+        description="but so many times before that holds",
+    )
+    revive_gather_s: Duration = Field(
+        default=_OFFERS.revive_gather_s,
+        alias="revive_gather",
+        description="work that comes within this time shares one request",
+    )
+    revive_repeat_s: Interval = Field(
+        default=_OFFERS.revive_repeat_s,
+        alias="revive_repeat",
+        description="a request that brought no offer is repeated once, after this time",
+    )
+    suppress_after_backoff_s: Duration = Field(
+        default=_OFFERS.suppress_after_backoff_s,
+        alias="suppress_after_backoff",
+        description="work that is due later than this asks for no offers yet",
+    )
+    update_interval_s_min: Interval = Field(
+        default=_OFFERS.update_interval_s,
+        alias="update_interval_min",
+        description="the master is told what offers must have at most this often",
+    )
+    narrow_after_s: Interval = Field(
+        default=_OFFERS.narrow_after_s,
+        alias="narrow_after",
+        description="and only after this time where it may hide more of them",
+    )
+    constraint_groups_max: Annotated[int, whole(0, 1000)] = Field(
+        default=_OFFERS.constraint_groups_max,
+        description="alternatives in a role's offer constraints; more are told as none",
     )
 
 

@@ -19,7 +19,7 @@ class Due(enum.IntEnum):
     LAUNCH_OVERDUE = 4
     ROLLOUT_SETTLES = 5
     RECONCILE = 6
-    REVIVE = 7
+    OFFERS = 7
     FORGET_JOB = 8
     KILL_UNKNOWN = 9
     QUEUE_SWEEP = 10

@@ -11,6 +11,7 @@ import msgspec
 from scheduler.core.events import CallId, Ticket
 from scheduler.core.model.ids import AgentId, JobId, OfferId, Role, TaskId, Uid
 from scheduler.core.model.job import Template
+from scheduler.core.model.needs import ANY, Needs
 from scheduler.core.model.resources import CarvedResource
 from scheduler.core.records import Write
 
@@ -95,12 +96,17 @@ Call = Accept | Decline | Acknowledge | Kill | Reconcile | Suppress | Revive | U
 class Wanted(msgspec.Struct, frozen=True):
     """What the master should know of us. SUBSCRIBE and UPDATE_FRAMEWORK replace these sets whole,
     so both are rendered from this one value. `failover_timeout_s` is the settings' once the id is
-    stored, and 0 before. `gpus`: some job asks for gpus, so agents with gpus are wanted too."""
+    stored, and 0 before. `gpus`: some job asks for gpus, so agents with gpus are wanted too.
+    `needs` are those of roles in which something waits."""
 
     roles: tuple[Role, ...]
     suppressed: tuple[Role, ...]
     failover_timeout_s: float
     gpus: bool = False
+    needs: tuple[tuple[Role, Needs], ...] = ()
+
+    def needs_of(self, role: Role) -> Needs:
+        return next((needs for name, needs in self.needs if name == role), ANY)
 
 
 # --- answers to users ----------------------------------------------------------------------------
@@ -146,6 +152,7 @@ class NoticeKind(enum.StrEnum):
     STORE_REFUSING = "store.refusing"
     STORE_RECOVERED = "store.recovered"
     AGENTS_HIDDEN = "agents.hidden"
+    NEEDS_REFUSED = "offers.needs_refused"
 
 
 class Notice(msgspec.Struct, frozen=True, gc=False):

@@ -48,6 +48,7 @@ from scheduler.core.state import State
 from scheduler.core.state_views import Connection, StateViews
 from scheduler.core.transitions import declared
 from scheduler.core.unknown import Unknown
+from scheduler.core.wishes import Wishes
 
 DEADLINES_A_STEP_MAX = 2000
 
@@ -62,13 +63,16 @@ class Engine:
     def __init__(self, policy: Policy, *, term: int, seed: int, state: State | None = None) -> None:
         self._desk = Desk(policy, term, seed, state or State())
         self._attempts = Attempts(self._desk)
-        self._offers = Offers(self._desk)
+        self._wishes = Wishes(self._desk)
+        self._offers = Offers(self._desk, self._wishes)
         self._placing = Placing(self._desk, self._attempts, self._offers)
         self._unknown = Unknown(self._desk)
         self._commands = Commands(self._desk, self._attempts, self._unknown)
         self._endings = Endings(self._desk)
         self._inventory = Inventory()
-        self.views = StateViews(self._desk, self._offers, self._unknown, self._inventory)
+        self.views = StateViews(
+            self._desk, self._offers, self._wishes, self._unknown, self._inventory
+        )
 
     # --- before the first event ------------------------------------------------------------------
 
@@ -117,7 +121,7 @@ class Engine:
 
     def wanted(self) -> Wanted:
         """What SUBSCRIBE should say; what it says is remembered."""
-        return self._offers.wanted()
+        return self._wishes.subscribing()
 
     # --- one step --------------------------------------------------------------------------------
 
@@ -138,6 +142,8 @@ class Engine:
         self._count_shares()
         held = self._placing.match(budget)
         self._offers.settle(keep=held or bool(desk.store_refusing))
+        if desk.connected:
+            self._wishes.settle()
         self._attempts.launches.forget_started()
         for job_id in list(desk.touched):
             job = desk.state.jobs.get(job_id)
@@ -176,8 +182,7 @@ class Engine:
                 self._on_status(event)
             case OffersMade():
                 self._inventory.offered(event.offers)
-                for offer in event.offers:
-                    self._offers.rows.add(offer)
+                self._offers.add(event.offers)
                 self._placing.offered(event.offers)
             case CallEnded():
                 self._on_call_ended(event)
@@ -227,13 +232,14 @@ class Engine:
         desk = self._desk
         wall = desk.now.wall
         framework = desk.state.framework
-        armed = framework is not None and (framework.armed or self._offers.armed)
+        armed = framework is not None and (framework.armed or self._wishes.armed)
         desk.store(FrameworkRecord(event.framework_id, armed, wall))
         desk.connected = True
         self.views.connection = Connection(event.master_url, wall)
-        self._offers.connected()
+        self._offers.forget()
+        self._wishes.connected()
         if not armed:
-            self._offers.arm()
+            self._wishes.arm()
         desk.reconciliation.forget()
         live = self._live_attempts()
         desk.reconciliation.unconfirmed = {task for task, _ in live}
@@ -256,7 +262,7 @@ class Engine:
             return
         desk.connected = False
         self.views.connection = Connection()
-        self._offers.disconnected()
+        self._offers.forget()
         desk.reconciliation.forget()
         desk.step.notice(NoticeKind.DISCONNECTED, text=event.reason)
 
@@ -283,9 +289,10 @@ class Engine:
         desk = self._desk
         self._placing.on_call_ended(event)
         self._endings.on_call_ended(event.call_id)
+        self._wishes.on_call_ended(event)
         framework = desk.state.framework
         if event.outcome is CallOutcome.SENT:
-            if self._offers.armed_by(event.call_id) and framework is not None:
+            if self._wishes.armed_by(event.call_id) and framework is not None:
                 desk.store(FrameworkRecord(framework.framework_id, True, framework.subscribed_at))
         elif event.outcome is CallOutcome.REFUSED:
             desk.step.notice(NoticeKind.CALL_FAILED, text=event.detail)
@@ -314,7 +321,7 @@ class Engine:
             case Due.RECONCILE, _:
                 if entry.at == desk.reconciliation.again_at:
                     self._reconcile_again()
-            case Due.REVIVE, _:
+            case Due.OFFERS, _:
                 pass  # the offer policy, which every step ends with, looks for itself
             case Due.QUEUE_SWEEP, _:
                 self._placing.sweep()

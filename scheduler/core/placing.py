@@ -8,6 +8,7 @@ has left over is given back with that ACCEPT; rows that were not used are the of
 from collections.abc import Iterable
 from itertools import islice
 
+import msgspec
 import numpy as np
 
 from scheduler.core.asking import present_group
@@ -21,10 +22,12 @@ from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import InstanceKey, OfferId, Role, TaskId, task_id
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.offer import AgentInfo, Offer
+from scheduler.core.model.resources import Amounts
 from scheduler.core.offers import Offers
 from scheduler.core.placement.carve import Carved
 from scheduler.core.placement.constraints import AGENT, HOSTNAME, value_of
 from scheduler.core.placement.matcher import assign, place
+from scheduler.core.placement.needs import least_of
 from scheduler.core.policy import Budget
 from scheduler.core.queue import Waiting
 
@@ -32,6 +35,10 @@ GROUP_COST_ROWS = 20
 SEARCHED_ROWS_A_ROW = 1000
 """What trying one group costs of the budget, even if nothing fits: this much, and one more for so
 many rows held. Making an attempt costs 1."""
+
+
+UNTRIED_MAX = 500
+"""Groups looked at to tell whether any of them may still use what is left of a row."""
 
 
 class Placing:
@@ -62,6 +69,8 @@ class Placing:
         left = min(budget.rows, budget.launches)
         group_cost = GROUP_COST_ROWS + self._offers.rows.size // SEARCHED_ROWS_A_ROW
         for role in desk.policy.roles:
+            if not self._offers.may_use(role):
+                continue
             launches: dict[int, list[Launch]] = {}
             turns = self._turns_of(role)
             while left > 0 and (waiting := turns.next()) is not None:
@@ -71,7 +80,7 @@ class Placing:
                     left -= max(placed, group_cost)
                 turns.over(again=desk.queue.is_awake(waiting))
             out_of_budget = left <= 0 and desk.queue.has_awake(role)
-            self._accept(role, launches, leave_s=0.0 if out_of_budget else None)
+            self._accept(role, launches, more=out_of_budget)
             if out_of_budget:
                 return True
         self._set_sweep()
@@ -180,16 +189,34 @@ class Placing:
             attributes=_counted_values(job, agent),
         )
 
-    def _accept(self, role: Role, launches: dict[int, list[Launch]], leave_s: float | None) -> None:
+    def _accept(self, role: Role, launches: dict[int, list[Launch]], *, more: bool) -> None:
+        """What a row has left over was tried for everything that waits, but (`more`) for what the
+        budget had no room for: where that may fit, the rest is refused for a moment only."""
         if not launches:
             return
         step = self._desk.step
-        refuse_s = self._offers.refuse_s(role) if leave_s is None else leave_s
+        least = self._least_untried(role) if more else None
+        refuse_s = self._offers.refuse_s(role)
+        self._offers.rows.sync()
         for row, made in launches.items():
-            offers = self._offers.give_back(row, refuse_s)
+            useful = least is not None and self._has_room(row, least)
+            rest_s = self._desk.policy.offers.refuse_s_rest if useful else refuse_s
+            offers = self._offers.give_back(row, rest_s)
             call_id = step.call_id()
             self._in_flight[call_id] = tuple(launch.task_id for launch in made)
-            step.call(Accept(call_id, tuple(o.offer_id for o in offers), tuple(made), refuse_s))
+            step.call(Accept(call_id, tuple(o.offer_id for o in offers), tuple(made), rest_s))
+
+    def _least_untried(self, role: Role) -> Amounts:
+        """Nothing, where there are too many to look at."""
+        untried = self._desk.queue.few_awake(role, UNTRIED_MAX)
+        if untried is None:
+            return Amounts()
+        jobs = self._desk.state.jobs
+        return least_of(jobs[group.job].spec.template.amounts for group in untried)
+
+    def _has_room(self, row: int, least: Amounts) -> bool:
+        rows, asked = self._offers.rows, msgspec.structs.asdict(least)
+        return all(rows.free(name)[row] >= amount for name, amount in asked.items())
 
     def on_call_ended(self, ended: CallEnded) -> None:
         """Only what certainly did not reach the master is taken back; the rest is asked about."""

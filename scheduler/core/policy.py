@@ -7,21 +7,36 @@ from scheduler.core.model.ids import Role
 
 
 class OfferPolicy(msgspec.Struct, frozen=True):
-    """How long we refuse what we cannot use (Mesos' own default of 5 s makes the same useless
-    offers circulate), and how seldom we REVIVE (it drops all our filters in the master and starts
-    an allocation over all agents)."""
+    """How long we keep an offer and refuse what we cannot use (Mesos' own default of 5 s makes the
+    same useless offers circulate), how seldom we REVIVE (it drops all our filters in the master and
+    starts an allocation over all agents), and how seldom we send UPDATE_FRAMEWORK."""
 
+    gather_s: float = 0.2
+    gather_when_waiting: int = 200
+    """With fewer instances waiting in the role an offer is used at once."""
+    hold_s_max: float = 5.0
     refuse_s_nothing_waits: float = 3600.0
     refuse_s_no_fit: float = 120.0
     refuse_jitter: float = 0.2
+    refuse_s_held: float = 5.0
+    """What was held for too long may well be of use, but others come first."""
+    refuse_s_rest: float = 1.0
+    """What a task left over of an offer that more of those that wait may fit into."""
     revive_interval_s: float = 5.0
     revive_burst: int = 2
     """A REVIVE out of the blue need not wait; a second, right after it, neither. Then one an
     interval."""
     revive_gather_s: float = 0.1
     """Work seldom comes alone: what else is submitted within this time shares the REVIVE."""
+    revive_repeat_s: float = 5.0
+    """A REVIVE that brought no offer at all is said once more after this time."""
     suppress_after_backoff_s: float = 60.0
     """Work that is due later than this does not keep a role's offers coming."""
+    update_interval_s: float = 1.0
+    narrow_after_s: float = 30.0
+    """Hiding more offers is never urgent: refusals hold them back meanwhile."""
+    constraint_groups_max: int = 100
+    """A role whose jobs would need more alternatives has no offer constraints."""
 
 
 class ReconcilePolicy(msgspec.Struct, frozen=True):

@@ -60,10 +60,10 @@ class _Line:
 
     `changes` counts what may change the order of those awake, other than that they leave it.
     `parked` is in the order of parking. `dues` is a heap whose stale entries are dropped when they
-    come to the top.
+    come to the top. `revision` grows with each group that becomes active or ceases to be.
     """
 
-    __slots__ = ("awake", "changes", "demand", "dues", "parked")
+    __slots__ = ("awake", "changes", "demand", "dues", "parked", "revision")
 
     def __init__(self) -> None:
         self.awake: dict[JobId, Waiting] = {}
@@ -71,6 +71,7 @@ class _Line:
         self.parked: dict[JobId, Waiting] = {}
         self.demand = Demand()
         self.dues: list[tuple[float, InstanceKey]] = []
+        self.revision = 0
 
 
 class Queue:
@@ -79,8 +80,8 @@ class Queue:
         self._lines: defaultdict[Role, _Line] = defaultdict(_Line)
         self._order = 0
         self._count = 0
-        self.woken: set[Role] = set()
-        """Roles in which something became active; who acts on it clears it."""
+        self.woken: dict[JobId, Role] = {}
+        """Jobs of which something became active; who acts on it clears it."""
 
     def group(self, job: JobId) -> Waiting | None:
         return self._groups.get(job)
@@ -130,7 +131,8 @@ class Queue:
         group = self._groups.pop(job, None)
         if group is not None:
             self._count -= len(group.active) + len(group.backoff)
-            self._leave(group)
+            if group.active:
+                self._rests(group)
 
     def wake(self, key: InstanceKey, mono: float) -> bool:
         """The back-off of an instance may be over; True when it became active."""
@@ -145,6 +147,14 @@ class Queue:
     def has_active(self, role: Role) -> bool:
         line = self._lines[role]
         return bool(line.awake or line.parked)
+
+    def waiting(self, role: Role) -> Iterator[Waiting]:
+        """The groups of a role, those in back-off too."""
+        return (group for group in self._groups.values() if group.role == role)
+
+    def revision(self, role: Role) -> int:
+        """Another number than before when other groups of the role are active."""
+        return self._lines[role].revision
 
     def next_due(self, role: Role) -> float | None:
         """When the first back-off of this role ends; None when there is none."""
@@ -183,6 +193,20 @@ class Queue:
     def has_awake(self, role: Role) -> bool:
         return bool(self._lines[role].awake)
 
+    def has_many_awake(self, role: Role, instances: int) -> bool:
+        """So many instances of a role, or more, are to be tried."""
+        awake = 0
+        for group in self._lines[role].awake.values():
+            awake += len(group.active)
+            if awake >= instances:
+                return True
+        return False
+
+    def few_awake(self, role: Role, limit: int) -> list[Waiting] | None:
+        """The groups of a role that are to be tried, in no order; None: more than so many."""
+        awake = self._lines[role].awake
+        return list(awake.values()) if len(awake) <= limit else None
+
     def park(self, group: Waiting, asked: Group, mono: float) -> None:
         """No more of the group fits any row held."""
         line = self._lines[group.role]
@@ -219,10 +243,12 @@ class Queue:
     # --- between the two -------------------------------------------------------------------------
 
     def _activate(self, group: Waiting, index: int) -> None:
+        if not group.active:
+            self._lines[group.role].revision += 1
         group.active[index] = None
         self._count += 1
         self._rouse(group)
-        self.woken.add(group.role)
+        self.woken[group.job] = group.role
 
     def _rouse(self, group: Waiting) -> None:
         self._leave(group)
@@ -244,6 +270,11 @@ class Queue:
             del group.active[index]
             self._count -= 1
             if not group.active:
-                self._leave(group)
+                self._rests(group)
         elif group.backoff.pop(index, None) is not None:
             self._count -= 1
+
+    def _rests(self, group: Waiting) -> None:
+        """Nothing of it is active any more."""
+        self._leave(group)
+        self._lines[group.role].revision += 1

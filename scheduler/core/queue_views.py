@@ -22,6 +22,7 @@ from scheduler.core.placement.reasons import Reason, sentence
 from scheduler.core.queue import Waiting
 from scheduler.core.views import Page
 from scheduler.core.waiting_views import BackOffView, WaitingView
+from scheduler.core.wishes import Wishes
 
 CURSOR_CHARS_MAX = 60
 
@@ -36,9 +37,10 @@ class _Place(NamedTuple):
 
 
 class QueueViews:
-    def __init__(self, desk: Desk, offers: Offers, inventory: Inventory) -> None:
+    def __init__(self, desk: Desk, offers: Offers, wishes: Wishes, inventory: Inventory) -> None:
         self._desk = desk
         self._offers = offers
+        self._wishes = wishes
         self._inventory = inventory
 
     # --- the queue -------------------------------------------------------------------------------
@@ -122,15 +124,15 @@ class QueueViews:
         )
 
     def known(self, role: Role) -> Known:
-        offers, inventory, now = self._offers, self._inventory, self._desk.now
+        wishes, inventory, now = self._wishes, self._inventory, self._desk.now
         access = Access(
             wall=now.wall,
-            suppressed=role in offers.suppressed,
-            gpus=offers.takes_gpus,
-            unhidden_at=offers.returned.unhidden_at(role),
+            suppressed=role in wishes.suppressed,
+            gpus=wishes.takes_gpus,
+            unhidden_at=wishes.returned.unhidden_at(role),
             listed_at=inventory.listed_at,
         )
-        return known_of(role, offers.rows, offers.returned, inventory, access)
+        return known_of(role, self._offers.rows, wishes.returned, inventory, access)
 
     def _blocked(self) -> tuple[tuple[Reason, str], ...]:
         desk = self._desk

@@ -14,7 +14,7 @@ from scheduler.core.desk import Desk
 from scheduler.core.explain import Question
 from scheduler.core.inventory import Agent, Inventory
 from scheduler.core.jobs.job import Job
-from scheduler.core.model.ids import InstanceKey, JobId, TaskId
+from scheduler.core.model.ids import InstanceKey, JobId, Role, TaskId
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.job import JobSpec
 from scheduler.core.offers import Offers
@@ -26,11 +26,13 @@ from scheduler.core.views import (
     AgentView,
     JobView,
     Page,
+    RoleOffersView,
     StatusView,
     TaskView,
     UnknownTaskView,
 )
 from scheduler.core.waiting_views import WaitingView
+from scheduler.core.wishes import Wishes
 
 INDEX_DIGITS_MAX = 9
 
@@ -45,12 +47,19 @@ class Connection(msgspec.Struct, frozen=True):
 class StateViews:
     """`connection` is replaced by the engine; the rest are its tables."""
 
-    def __init__(self, desk: Desk, offers: Offers, unknown: Unknown, inventory: Inventory) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        offers: Offers,
+        wishes: Wishes,
+        unknown: Unknown,
+        inventory: Inventory,
+    ) -> None:
         self._desk = desk
-        self._offers = offers
+        self._wishes = wishes
         self._unknown = unknown
         self._inventory = inventory
-        self._queue = QueueViews(desk, offers, inventory)
+        self._queue = QueueViews(desk, offers, wishes, inventory)
         self.connection = Connection()
 
     # --- jobs ------------------------------------------------------------------------------------
@@ -220,11 +229,24 @@ class StateViews:
             jobs=len(desk.state.jobs),
             tasks=dict(counts),
             waiting=len(desk.queue),
-            suppressed=tuple(sorted(self._offers.suppressed)),
+            suppressed=tuple(sorted(self._wishes.suppressed)),
             roles=desk.policy.roles,
             unknown_tasks=len(self._unknown.tasks),
             store_refusing=desk.store_refusing,
             agents_hidden=self._inventory.hidden,
+            offers=tuple(self._role_offers(role) for role in desk.policy.roles),
+            needs_refused=self._wishes.needs_refused,
+        )
+
+    def _role_offers(self, role: Role) -> RoleOffersView:
+        told, mono = self._wishes.told(role), self._desk.now.mono
+        refused_s = (told.hidden_until or 0.0) - mono
+        return RoleOffersView(
+            role=role,
+            suppressed=told.suppressed,
+            constraints=tuple(" and ".join(map(str, group)) for group in told.needs.groups),
+            minimums=told.needs.minimums,
+            refused_for_s=round(refused_s, 3) if refused_s > 0.0 else None,
         )
 
 

@@ -95,8 +95,24 @@ class UnknownTaskView(msgspec.Struct, frozen=True):
     since: float
 
 
+class RoleOffersView(msgspec.Struct, frozen=True):
+    """What the master was last told of a role's offers: that it wants none, on which agents they
+    are of use (one of the `constraints` has to hold; none: on all) and how much has to be free
+    there (one of the `minimums`; none: as much as the master itself asks for).
+
+    `refused_for_s`: refusals of ours may hide an offer for so long yet."""
+
+    role: str
+    suppressed: bool
+    constraints: tuple[str, ...]
+    minimums: tuple[Amounts, ...]
+    refused_for_s: float | None
+
+
 class StatusView(msgspec.Struct, frozen=True):
-    """What the engine can say of itself; the runtime adds instance, leader and store."""
+    """What the engine can say of itself; the runtime adds instance, leader and store.
+
+    `needs_refused`: why the master does not take what `offers` would tell it."""
 
     framework_id: str
     master: str
@@ -111,6 +127,8 @@ class StatusView(msgspec.Struct, frozen=True):
     unknown_tasks: int
     store_refusing: str
     agents_hidden: str
+    offers: tuple[RoleOffersView, ...] = ()
+    needs_refused: str = ""
 
 
 T = TypeVar("T")

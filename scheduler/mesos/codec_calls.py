@@ -18,7 +18,7 @@ from scheduler.core.effects import (
     UpdateFramework,
 )
 from scheduler.core.model.ids import FrameworkId
-from scheduler.mesos.codec_framework import FrameworkSettings, framework_info
+from scheduler.mesos.codec_framework import FrameworkSettings, fill_constraints, framework_info
 from scheduler.mesos.codec_tasks import TaskRenderer, nanoseconds
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 from scheduler.mesos.proto import scheduler_pb2
@@ -103,6 +103,7 @@ class CallCodec:
             framework_info(self._settings, self._framework_id, call.wanted)
         )
         update.suppressed_roles.extend(call.wanted.suppressed)
+        fill_constraints(call.wanted, lambda: update.offer_constraints)
 
 
 def _fill_kill(kill: scheduler_pb2.Call.Kill, call: Kill) -> None:

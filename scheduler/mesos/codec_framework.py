@@ -1,17 +1,29 @@
 """What the master is told of us: FrameworkInfo, rendered whole each time.
 
-SUBSCRIBE and UPDATE_FRAMEWORK replace roles, suppressed roles and capabilities as sets, so both
-are made here from the same two values: the settings, which stay, and `Wanted`, which changes.
+SUBSCRIBE and UPDATE_FRAMEWORK replace roles, suppressed roles, capabilities, offer filters and
+offer constraints as sets, so both are made here from the same two values: the settings, which stay,
+and `Wanted`, which changes.
 """
+
+from collections.abc import Callable, Iterable
+from typing import Final
 
 import msgspec
 
 from scheduler.core.effects import Wanted
 from scheduler.core.model.ids import FrameworkId
+from scheduler.core.model.needs import AttributeTest, Predicate
+from scheduler.core.model.resources import MILLI, Amounts
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 from scheduler.mesos.proto import scheduler_pb2
 
 _Capability = wire.FrameworkInfo.Capability
+_Selector = scheduler_pb2.AttributeConstraint.Selector
+_PSEUDO_ATTRIBUTES: Final = {
+    "hostname": _Selector.HOSTNAME,
+    "@region": _Selector.REGION,
+    "@zone": _Selector.ZONE,
+}
 
 
 class FrameworkSettings(msgspec.Struct, frozen=True):
@@ -36,6 +48,7 @@ def encode_subscribe(
         call.framework_id.value = framework_id
     call.subscribe.framework_info.CopyFrom(framework_info(settings, framework_id, wanted))
     call.subscribe.suppressed_roles.extend(wanted.suppressed)
+    fill_constraints(wanted, lambda: call.subscribe.offer_constraints)
     return call.SerializeToString()
 
 
@@ -72,4 +85,61 @@ def framework_info(
         capabilities.append(_Capability.GPU_RESOURCES)
     for capability in capabilities:
         info.capabilities.add(type=capability)
+    for role, needs in wanted.needs:
+        if needs.minimums:
+            filters = info.offer_filters[role]
+            _fill_minimums(filters.min_allocatable_resources, needs.minimums)
     return info
+
+
+def fill_constraints(
+    wanted: Wanted, constraints: Callable[[], scheduler_pb2.OfferConstraints]
+) -> None:
+    """`constraints` gives the message to fill, only asked for where a role has some: a role that
+    is not named in it has none, and one named without a group would be refused."""
+    for role, needs in wanted.needs:
+        if not needs.groups:
+            continue
+        role_constraints = constraints().role_constraints[role]
+        for tests in needs.groups:
+            group = role_constraints.groups.add()
+            for test in tests:
+                _fill_test(group.attribute_constraints.add(), test)
+
+
+def _fill_minimums(
+    message: wire.OfferFilters.MinAllocatableResources, minimums: Iterable[Amounts]
+) -> None:
+    """Present without quantities it means: no minimum at all. A set of no quantities is refused, so
+    a minimum of nothing is said that way."""
+    message.SetInParent()
+    each = [msgspec.structs.asdict(amounts) for amounts in minimums]
+    if not all(any(amounts.values()) for amounts in each):
+        return
+    for amounts in each:
+        quantities = message.quantities.add().quantities
+        for name, amount in amounts.items():
+            if amount:
+                quantities[name].value = amount / MILLI
+
+
+def _fill_test(message: scheduler_pb2.AttributeConstraint, test: AttributeTest) -> None:
+    selector, predicate = message.selector, message.predicate
+    pseudo_attribute = _PSEUDO_ATTRIBUTES.get(test.attribute)
+    if pseudo_attribute is None:
+        selector.attribute_name = test.attribute
+    else:
+        selector.pseudoattribute_type = pseudo_attribute
+    match test.test:
+        case Predicate.EXISTS:
+            predicate.exists.SetInParent()
+        case Predicate.NOT_EXISTS:
+            predicate.not_exists.SetInParent()
+        case Predicate.EQUALS:
+            predicate.text_equals.value = test.text
+        case Predicate.NOT_EQUALS:
+            predicate.text_not_equals.value = test.text
+        case Predicate.MATCHES:
+            predicate.text_matches.regex = test.text
+        case Predicate.NOT_MATCHES:
+            predicate.text_not_matches.regex = test.text

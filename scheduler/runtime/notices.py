@@ -14,6 +14,7 @@ _WARNINGS = frozenset(
         NoticeKind.STORE_REFUSING,
         NoticeKind.TASK_UNKNOWN_SEEN,
         NoticeKind.AGENTS_HIDDEN,
+        NoticeKind.NEEDS_REFUSED,
     }
 )
 

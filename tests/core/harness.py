@@ -13,6 +13,7 @@ from scheduler.core.effects import (
     Launch,
     Reconcile,
     Step,
+    UpdateFramework,
 )
 from scheduler.core.engine import Engine
 from scheduler.core.events import (
@@ -66,6 +67,7 @@ class Harness:
         self.notices: list[str] = []
         self.steps = 0
         self.budget = Budget()
+        self.update_outcome = CallOutcome.SENT
         self._tickets = 0
         self._offers = 0
         self._wake_at: float | None = None
@@ -88,8 +90,11 @@ class Harness:
             rounds += 1
             assert rounds < 10_000, "the engine never comes to rest"
             step = self._step(())
-        for call in self.calls_of(Reconcile, self.calls[before:]):
-            self._step([CallEnded(call.call_id, CallOutcome.SENT)])
+        for call in self.calls[before:]:
+            if isinstance(call, Reconcile):
+                self._step([CallEnded(call.call_id, CallOutcome.SENT)])
+            elif isinstance(call, UpdateFramework):
+                self._step([CallEnded(call.call_id, self.update_outcome, "400: no")])
         return self.calls[before:]
 
     def settle(self) -> list[Call]:

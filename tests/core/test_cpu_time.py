@@ -11,7 +11,7 @@ from benchmarks.workload import Described
 from scheduler.core.engine import Engine
 from scheduler.core.events import ApplyJob, Event, Now, OffersMade, Subscribed, Ticket
 from scheduler.core.model.ids import FrameworkId, MasterId, Uid
-from scheduler.core.policy import Budget, Policy
+from scheduler.core.policy import Budget, OfferPolicy, Policy
 from scheduler.runtime.garbage import walked_once
 from tests.builders import a_service, a_template
 
@@ -30,7 +30,8 @@ def slowest_step_s() -> float:
     """Of those that a burst of 1,000 offers takes, while 500 jobs wait for them."""
     made = workload.make(QUEUE)
     offers = tuple(placement.offer_of(agent) for agent in made.agents)
-    engine = Engine(Policy(roles=(placement.ROLE,)), term=1, seed=7)
+    at_once = Policy(roles=(placement.ROLE,), offers=OfferPolicy(gather_s=0.0))
+    engine = Engine(at_once, term=1, seed=7)
     now = Now(1_000_000.0, 100.0)
     events: list[Event] = [
         Subscribed(FrameworkId("F"), MasterId("M"), "http://m", "1.11.0"),

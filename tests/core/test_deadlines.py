@@ -17,7 +17,7 @@ def test_nothing_is_due_when_there_is_nothing() -> None:
 def test_what_is_due_comes_earliest_first_and_the_rest_stays(ats: list[float], mono: float) -> None:
     deadlines = Deadlines()
     for at in ats:
-        deadlines.add(at, Due.REVIVE)
+        deadlines.add(at, Due.OFFERS)
     popped = [entry.at for entry in deadlines.pop_due(mono, 1000)]
     assert popped == sorted(at for at in ats if at <= mono)
     assert len(deadlines) == sum(at > mono for at in ats)
@@ -34,6 +34,6 @@ def test_entries_of_one_time_come_in_the_order_they_were_added() -> None:
 def test_no_more_than_the_limit_come_at_once() -> None:
     deadlines = Deadlines()
     for _ in range(5):
-        deadlines.add(1.0, Due.REVIVE)
+        deadlines.add(1.0, Due.OFFERS)
     assert len(list(deadlines.pop_due(2.0, 3))) == 3
     assert len(deadlines) == 2

@@ -170,7 +170,7 @@ def test_many_jobs_that_do_not_fit_are_gone_through_once_and_the_offer_is_declin
         harness.apply(a_service(f"big-{number}", template=a_template(cpus=100_000)))
     harness.apply(a_service("small", labels={"last": "in the queue"}))
     harness.pass_time(1.0)
-    calls = harness.offer()
+    calls = harness.offer() + harness.pass_time(0.3)
     assert harness.launched(calls) == ["small.0.1.u1"]
     assert len(harness.calls_of(Accept, calls)) == 1
 

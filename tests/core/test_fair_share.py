@@ -96,6 +96,7 @@ def test_two_owners_share_what_is_too_little_for_both() -> None:
     harness.apply(a_service("greedy/b", instances=400, template=small))
     harness.apply(a_service("modest/a", instances=400, template=small))
     harness.offer(an_offer("o1", cpus=20_000))
+    harness.pass_time(0.3)  # many wait: offers are gathered
     assert running_of(harness, "greedy") + running_of(harness, "modest") == 200
     assert abs(running_of(harness, "greedy") - running_of(harness, "modest")) <= TURN_INSTANCES
 

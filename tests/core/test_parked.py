@@ -30,6 +30,7 @@ def test_offers_that_cannot_help_try_nobody() -> None:
     for number in range(300):
         harness.apply(a_service(f"big-{number}", template=a_template(cpus=5000 + number)))
     harness.offer()
+    harness.pass_time(0.3)  # many wait: offers are gathered
     assert tries(harness) == 300
     for number in range(20):
         harness.offer(an_offer(f"small-{number}", an_agent(f"a{number}"), cpus=4999))

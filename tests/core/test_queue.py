@@ -49,9 +49,9 @@ def test_what_backs_off_is_not_active_until_its_time() -> None:
     assert not queue.has_active(ROLE)
     assert queue.next_due(ROLE) == 30.0
     assert not queue.wake(key("web"), 29.9)
-    assert queue.woken == set()
+    assert queue.woken == {}
     assert queue.wake(key("web"), 30.0)
-    assert queue.woken == {ROLE}
+    assert queue.woken == {JobId("web"): ROLE}
     assert names(queue) == ["web"]
     assert not queue.wake(key("web"), 31.0)
 

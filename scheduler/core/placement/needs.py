@@ -1,0 +1,165 @@
+"""From what waits in a role to what its offers must have (`model/needs.py`).
+
+One waiting job is one alternative: its constraints as far as the master can judge them, and what
+one of its instances asks for. What cannot be said exactly is said wider, never narrower.
+"""
+
+import functools
+from collections.abc import Iterable
+from typing import Final
+
+from scheduler.core.model.job import (
+    Combined,
+    Condition,
+    Constraint,
+    Junction,
+    Operator,
+    Template,
+)
+from scheduler.core.model.needs import AttributeTest, Needs, Predicate, TestGroup, at_most
+from scheduler.core.model.resources import Amounts
+from scheduler.core.placement.constraints import HOSTNAME
+
+MINIMUMS_MAX = 4
+"""Alternatives that the master compares each agent with, in each allocation."""
+
+CLAUSES_MAX = 64
+"""Alternatives of one job: a longer list of values, or a product of lists, is said wider."""
+
+ALTERNATIVES_MAX = 64
+"""Beyond, what jobs ask for is put together before it is compared any further."""
+
+LEADING_BITS = 3
+
+
+def needs_of(templates: Iterable[Template], groups_max: int) -> Needs:
+    """The needs of all together. More than `groups_max` groups are said as none: no constraint."""
+    groups: dict[TestGroup, None] = {}
+    unconstrained = False
+    minimums: list[Amounts] = []
+    for template in templates:
+        _add_minimum(minimums, template.amounts)
+        if unconstrained:
+            continue
+        groups.update(dict.fromkeys(_groups_of(template.constraints)))
+        unconstrained = () in groups or len(groups) > groups_max
+    if len(minimums) > MINIMUMS_MAX:
+        minimums = [least_of(minimums)]
+    return Needs(
+        groups=() if unconstrained else tuple(sorted(groups)),
+        minimums=tuple(sorted({_rounded_down(one) for one in minimums}, key=_in_order)),
+    )
+
+
+def least_of(amounts: Iterable[Amounts]) -> Amounts:
+    """The least that any of them asks for, of each resource."""
+    each = list(amounts)
+    return Amounts(
+        cpus=min(one.cpus for one in each),
+        mem=min(one.mem for one in each),
+        disk=min(one.disk for one in each),
+        gpus=min(one.gpus for one in each),
+    )
+
+
+# --- amounts -------------------------------------------------------------------------------------
+
+
+def _add_minimum(minimums: list[Amounts], asked: Amounts) -> None:
+    """Keep only what no other alternative is a part of."""
+    if any(at_most(one, asked) for one in minimums):
+        return
+    minimums[:] = [one for one in minimums if not at_most(asked, one)]
+    minimums.append(asked)
+    if len(minimums) > ALTERNATIVES_MAX:
+        minimums[:] = [least_of(minimums)]
+
+
+def _rounded_down(amounts: Amounts) -> Amounts:
+    """To few different values: a minimum is part of FrameworkInfo, and a master that is told
+    another one passes it on to every agent."""
+    cpus, mem, disk, gpus = map(_leading, (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus))
+    return Amounts(cpus, mem, disk, gpus)
+
+
+def _leading(value: int) -> int:
+    rest = max(value.bit_length() - LEADING_BITS, 0)
+    return value >> rest << rest
+
+
+def _in_order(amounts: Amounts) -> tuple[int, int, int, int]:
+    return amounts.cpus, amounts.mem, amounts.disk, amounts.gpus
+
+
+# --- constraints ---------------------------------------------------------------------------------
+
+_Clause = frozenset[AttributeTest]
+_Clauses = frozenset[_Clause]
+"""A condition as alternatives, each a set of tests that all hold. The empty set of tests always
+holds: it is what is said of all that the master cannot judge."""
+
+_ALWAYS: Final[_Clauses] = frozenset({frozenset()})
+
+
+@functools.lru_cache(maxsize=4096)
+def _groups_of(constraints: tuple[Condition, ...]) -> tuple[TestGroup, ...]:
+    """The alternatives of a job; an empty one says that every agent may do."""
+    clauses = _both(_clauses_of(condition, holds=True) for condition in constraints)
+    return tuple(tuple(sorted(clause)) for clause in clauses)
+
+
+def _clauses_of(condition: Condition, *, holds: bool) -> _Clauses:
+    """What is true, at least, of each agent on which the condition holds, or does not."""
+    match condition:
+        case Combined(Junction.NOT, (*conditions,)):
+            return _combined(conditions, every=holds, holds=not holds)
+        case Combined(junction, (*conditions,)):
+            return _combined(conditions, every=(junction is Junction.ALL) is holds, holds=holds)
+        case Constraint(attribute="@job" | "@agent"):
+            return _ALWAYS
+        case Constraint(operator=Operator.IN):
+            each = [_equals(condition.attribute, value, holds) for value in condition.values]
+            return _either(each) if holds else _both(each)
+        case Constraint():
+            return _tests_of(condition, holds)
+
+
+def _combined(conditions: Iterable[Condition], *, every: bool, holds: bool) -> _Clauses:
+    each = (_clauses_of(condition, holds=holds) for condition in conditions)
+    return _both(each) if every else _either(each)
+
+
+def _tests_of(constraint: Constraint, holds: bool) -> _Clauses:
+    match constraint.operator:
+        case Operator.IS:
+            return _equals(constraint.attribute, constraint.value, holds)
+        case Operator.UNLIKE:
+            return _ALWAYS
+        case _ if not holds or constraint.attribute == HOSTNAME:
+            return _ALWAYS
+        case _:
+            # Whatever it compares, it is nothing that holds without the attribute.
+            return _single(AttributeTest(constraint.attribute, Predicate.EXISTS))
+
+
+def _equals(attribute: str, value: str, holds: bool) -> _Clauses:
+    test = Predicate.EQUALS if holds else Predicate.NOT_EQUALS
+    return _single(AttributeTest(attribute, test, value))
+
+
+def _single(test: AttributeTest) -> _Clauses:
+    return frozenset({frozenset({test})})
+
+
+def _either(each: Iterable[_Clauses]) -> _Clauses:
+    found = frozenset[_Clause]().union(*each)
+    return _ALWAYS if len(found) > CLAUSES_MAX else found
+
+
+def _both(each: Iterable[_Clauses]) -> _Clauses:
+    """All of them hold. Where that would be too many alternatives, less is said."""
+    found = _ALWAYS
+    for clauses in each:
+        product = frozenset(one | other for one in found for other in clauses)
+        found = product if len(product) <= CLAUSES_MAX else min(found, clauses, key=len)
+    return found
