@@ -176,8 +176,8 @@ templates = st.builds(
     lambda cpus, mem, disk, gpus, ports: Template(
         Role(ROLE), Shell("true"), Amounts(cpus, mem, disk, 1000 * gpus), ports=tuple(ports)
     ),
-    st.integers(1, 2000),
-    st.integers(0, 2000),
+    st.integers(1, 900),
+    st.integers(0, 300),
     st.sampled_from([0, 0, 300]),
     st.sampled_from([0, 0, 0, 1]),
     st.lists(
