@@ -49,12 +49,15 @@ class AttributeColumn:
         """`values_at` tells the values in rows; None for a row that is empty or has no value."""
         self._values_at = values_at
         self._codes: Codes = np.empty(0, np.int32)
+        self._known = 0
+        """So many of the first cells are known for sure."""
         self._code_of: dict[str, int] = {}
         self._texts: list[str] = []
         self._tables: dict[Constraint, list[bool]] = {}
 
     def forget(self, rows: Indexes) -> None:
         self._codes[rows[rows < len(self._codes)]] = UNKNOWN
+        self._known = 0
 
     def codes(self, size: int) -> Codes:
         """The codes of the first `size` rows."""
@@ -63,9 +66,10 @@ class AttributeColumn:
         if len(self._texts) > 4 * size + 1024:
             self._start_again()
         codes = self._codes[:size]
-        unknown = np.flatnonzero(codes == UNKNOWN)
-        if len(unknown):
+        if size > self._known:
+            unknown = np.flatnonzero(codes == UNKNOWN)
             codes[unknown] = [self._encoded(one) for one in self._values_at(unknown.tolist())]
+            self._known = size
         return codes
 
     def mask(self, constraint: Constraint, size: int) -> Mask:
@@ -82,6 +86,8 @@ class AttributeColumn:
 
     def among(self, values: Collection[str], size: int) -> Mask:
         """Which rows have one of the values."""
+        if not values:
+            return np.zeros(size, np.bool_)
         codes = self.codes(size)
         table = np.zeros(len(self._texts) + 1, np.bool_)
         code_of = self._code_of
@@ -123,6 +129,7 @@ class AttributeColumn:
     def _start_again(self) -> None:
         """Values of agents long gone have piled up: forget them all."""
         self._codes[:] = UNKNOWN
+        self._known = 0
         self._code_of.clear()
         self._texts.clear()
         self._tables.clear()

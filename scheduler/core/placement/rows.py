@@ -54,6 +54,7 @@ FREE_MAX = 1 << 37
 NO_KEY = np.iinfo(np.int64).max
 SCALAR_NAMES = ("cpus", "mem", "disk", "gpus")
 COLUMN_NAMES = (*SCALAR_NAMES, PORTS)
+COLUMN_OF = {name: at for at, name in enumerate(COLUMN_NAMES)}
 NOTHING = [0] * len(COLUMN_NAMES)
 
 
@@ -81,8 +82,11 @@ class Row:
     def total(self) -> list[int]:
         """What the pool sums up to, in the order of COLUMN_NAMES; custom resources, which no job
         asks for, are not counted."""
-        pool = self.pool
-        return [amount_of(pool[name]) if name in pool else 0 for name in COLUMN_NAMES]
+        totals = [0] * len(COLUMN_NAMES)
+        for name, entries in self.pool.items():
+            if name in COLUMN_OF:
+                totals[COLUMN_OF[name]] = amount_of(entries)
+        return totals
 
 
 class Rows:
@@ -218,7 +222,7 @@ class Rows:
 
     def free(self, name: str) -> Column:
         """cpus, mem, disk, gpus or ports; as of the last `sync`."""
-        return self._free[COLUMN_NAMES.index(name), : self.size]
+        return self._free[COLUMN_OF[name], : self.size]
 
     def in_role(self, role: Role) -> Mask:
         """The rows of the role; no vacant row is in any."""
@@ -298,7 +302,8 @@ class Rows:
 
     def _rank(self, changed: Indexes) -> None:
         """Sort again. `_keys` are right but for the changed rows, and a stable sort of what is
-        nearly sorted is cheap; with the row in the low bits no two keys are the same."""
+        nearly sorted is cheap, more so of the part within which rows only moved. With the row in
+        the low bits no two keys are the same."""
         cpus, mem, _, gpus, _ = self._free[:, changed]
         score = np.minimum(cpus * CPU_MILLI_IN_MEM_MILLI + mem, FREE_MAX - 1)
         score[gpus > 0] += FREE_MAX
@@ -307,7 +312,15 @@ class Rows:
         former = self._key[changed]
         self._key[changed] = keys
         known = former != NO_KEY
-        self._keys[np.searchsorted(self._keys, former[known])] = keys[known]
+        places = np.searchsorted(self._keys, former[known])
+        least, most = int(keys.min()), int(keys.max())
+        if len(places) == len(keys) and most != NO_KEY:
+            begin = min(int(places.min()), int(self._keys.searchsorted(least)))
+            end = max(int(places.max()) + 1, int(self._keys.searchsorted(most)))
+            self._keys[places] = keys
+            self._keys[begin:end].sort(kind="stable")
+            return
+        self._keys[places] = keys[known]
         self._keys = np.concatenate([self._keys, keys[~known]])
         self._keys.sort(kind="stable")
         self._keys = self._keys[: len(self)]
