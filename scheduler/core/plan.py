@@ -29,8 +29,6 @@ from scheduler.core.waiting_views import PlannedView, PlanView, VerdictView
 AGENTS_SHOWN_MAX = 100
 """Verdicts given one by one; the reasons count all agents."""
 
-PORT_MIN, PORT_MAX = 1, 65_535
-
 
 class Freed(msgspec.Struct, frozen=True, gc=False):
     """What an instance gives back that is replaced or stopped."""
@@ -129,8 +127,7 @@ class _Ground:
 
 
 def _free(role: Role, spot: Spot, known: Known) -> tuple[OfferedResource, ...]:
-    """By what we hold or gave back last, unless the master's list is newer: that names no ports, so
-    those of the last offer count, else any."""
+    """By what we hold or gave back last, unless the master's list is newer."""
     back, listed = spot.back, spot.listed
     listed_at = known.access.listed_at or 0.0
     if spot.held is not None:
@@ -143,10 +140,7 @@ def _free(role: Role, spot: Spot, known: Known) -> tuple[OfferedResource, ...]:
     for owner, amounts in listed.reserved:
         if owner != role and not role.startswith(f"{owner}/"):
             free = less(free, amounts)
-    if back is None:
-        return _entries(free, (PortRange(PORT_MIN, PORT_MAX),))
-    ports = [each for entry in back.pool.get(PORTS, ()) for each in entry.ranges]
-    return _entries(free, tuple(ports))
+    return _entries(free, listed.free_ports or ())
 
 
 def _flat(pool: Pool) -> tuple[OfferedResource, ...]:

@@ -17,7 +17,7 @@ from google.protobuf.message import DecodeError
 from scheduler.core.events import AgentsListed
 from scheduler.core.model.ids import AgentId, Role
 from scheduler.core.model.offer import AgentInfo, AgentSeen
-from scheduler.core.model.resources import Amounts, less
+from scheduler.core.model.resources import Amounts, PortRange, less, without
 from scheduler.errors import MasterRefused, MasterUnavailable
 from scheduler.mesos.access import Credential, authorization
 from scheduler.mesos.address import MasterAddress, MasterSetting
@@ -153,7 +153,17 @@ def _agent_seen(agent: master_pb2.Response.GetAgents.Agent, scheme: Scheme) -> A
         used=sum_amounts(agent.allocated_resources),
         offered=sum_amounts(agent.offered_resources),
         reserved=_unused_reservations(agent.total_resources, agent.allocated_resources),
+        free_ports=without(_ports(agent.total_resources), _ports(agent.allocated_resources)),
     )
+
+
+def _ports(resources: Iterable[wire.Resource]) -> list[PortRange]:
+    return [
+        PortRange(one.begin, one.end)
+        for resource in resources
+        if resource.name == "ports" and resource.type == wire.Value.RANGES
+        for one in resource.ranges.range
+    ]
 
 
 def _unused_reservations(

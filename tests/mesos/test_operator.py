@@ -11,7 +11,7 @@ from aiohttp import web
 from scheduler.core.events import AgentsListed
 from scheduler.core.model.ids import AgentId, Role
 from scheduler.core.model.offer import AgentInfo, AgentSeen
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.resources import Amounts, PortRange
 from scheduler.errors import MasterUnavailable
 from scheduler.mesos.access import Credential
 from scheduler.mesos.operator import OperatorClient
@@ -68,6 +68,8 @@ def two_agents() -> bytes:
         reserved.reservations.add(role="prod", type=wire.Resource.ReservationInfo.STATIC)
     ports = agent.total_resources.add(name="ports", type=wire.Value.RANGES)
     ports.ranges.range.add(begin=31000, end=32000)
+    used = agent.allocated_resources.add(name="ports", type=wire.Value.RANGES)
+    used.ranges.range.add(begin=31002, end=31002)
     recovered = answer.get_agents.recovered_agents.add(hostname="a2", port=5053)
     recovered.id.value = "M-S1"
     recovered.resources.add(name="mem", type=wire.Value.SCALAR).scalar.value = 1024
@@ -93,6 +95,7 @@ async def test_agents_are_listed_with_totals_and_use() -> None:
                 used=Amounts(cpus=2000),
                 offered=Amounts(cpus=1),
                 reserved=((Role("prod"), Amounts(cpus=1500)),),
+                free_ports=(PortRange(31000, 31001), PortRange(31003, 32000)),
             ),
             AgentSeen(
                 agent=AgentInfo(AgentId("M-S1"), "a2", "http://a2:5053"),

@@ -3,7 +3,7 @@
 import msgspec
 
 from scheduler.core.model.ids import AgentId, OfferId, Role
-from scheduler.core.model.resources import Amounts, OfferedResource
+from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
 
 
 class AgentInfo(msgspec.Struct, frozen=True, gc=False):
@@ -36,7 +36,7 @@ class Offer(msgspec.Struct, frozen=True, gc=False):
 
 class AgentSeen(msgspec.Struct, frozen=True, gc=False):
     """An agent as the operator API lists it. `reserved` is what is reserved for each role and not
-    in use."""
+    in use, `free_ports` the ports that no task has (None: not told)."""
 
     agent: AgentInfo
     active: bool
@@ -44,3 +44,4 @@ class AgentSeen(msgspec.Struct, frozen=True, gc=False):
     used: Amounts
     offered: Amounts
     reserved: tuple[tuple[Role, Amounts], ...] = ()
+    free_ports: tuple[PortRange, ...] | None = None

@@ -5,6 +5,7 @@ thousandths lose nothing and never drift. cpus and gpus count devices; mem and d
 which Mesos calls MB.
 """
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +42,22 @@ class PortRange(NamedTuple):
 
     begin: int
     end: int
+
+
+def without(ranges: Iterable[PortRange], gone: Iterable[PortRange]) -> tuple[PortRange, ...]:
+    """The ports of the ranges that are in none of those gone; both in any order."""
+    taken = sorted(gone)
+    left = []
+    for begin, end in sorted(ranges):
+        for first, last in taken:
+            if last < begin or first > end:
+                continue
+            if first > begin:
+                left.append(PortRange(begin, first - 1))
+            begin = last + 1
+        if begin <= end:
+            left.append(PortRange(begin, end))
+    return tuple(left)
 
 
 class OfferedResource(msgspec.Struct, frozen=True, gc=False):

@@ -6,14 +6,14 @@ and changes nothing, so it may run beside the engine, over values that stay as t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
 from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Condition, Constraint
 from scheduler.core.model.offer import AgentInfo, AgentSeen
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.resources import Amounts, PortRange
 from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds
 from scheduler.core.placement.constraints import JOB, value_of
 from scheduler.core.placement.filters import admits
@@ -122,7 +122,7 @@ def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:
     if pool is not None:
         found += _lacking_in_offer(group, spot.listed, pool)
     elif spot.listed is not None:
-        found += _lacking_in_list(group, spot.listed, spot.back)
+        found += _lacking_in_list(group, spot.listed)
     if not found and spot.held is None:
         found.append(_not_offered(spot, access))
     return tuple(found)
@@ -182,24 +182,23 @@ def _lacking_in_offer(group: Group, listed: AgentSeen | None, pool: Pool) -> lis
             found.append(Obstacle(Reason.OTHER_ROLE))
         else:
             found.append(Obstacle(reason, asked - free))
-    return list(dict.fromkeys(found)) + _lacking_ports(group, pool)
+    ranges = [one for entry in pool.get(PORTS, ()) for one in entry.ranges]
+    return list(dict.fromkeys(found)) + _lacking_ports(group, ranges)
 
 
-def _lacking_ports(group: Group, pool: Pool) -> list[Obstacle]:
+def _lacking_ports(group: Group, ranges: Sequence[PortRange]) -> list[Obstacle]:
     if not group.ports:
         return []
-    entries = pool.get(PORTS, ())
     fixed = [port.host for port in group.ports if port.host is not None]
-    short = len(group.ports) - amount_of(entries)
+    short = len(group.ports) - sum(end - begin + 1 for begin, end in ranges)
     return [Obstacle(Reason.PORTS, short)] * (short > 0) + [
         Obstacle(Reason.FIXED_PORT, port=port)
         for port in dict.fromkeys(fixed)
-        if fixed.count(port) > 1 or not any(holds(entry.ranges, port) for entry in entries)
+        if fixed.count(port) > 1 or not holds(ranges, port)
     ]
 
 
-def _lacking_in_list(group: Group, listed: AgentSeen, back: GivenBack | None) -> list[Obstacle]:
-    """The list names no ports: of those the last offer counts."""
+def _lacking_in_list(group: Group, listed: AgentSeen) -> list[Obstacle]:
     found = []
     for reason, name in SCALARS.items():
         asked, total = _amount(group.amounts, name), _amount(listed.total, name)
@@ -213,8 +212,8 @@ def _lacking_in_list(group: Group, listed: AgentSeen, back: GivenBack | None) ->
             found.append(Obstacle(Reason.OTHER_ROLE))
         elif asked and asked > free - _amount(listed.offered, name):
             found.append(Obstacle(Reason.OFFERED_ELSEWHERE))
-    if back is not None:
-        found += _lacking_ports(group, back.pool)
+    if listed.free_ports is not None:
+        found += _lacking_ports(group, listed.free_ports)
     return list(dict.fromkeys(found))
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Constraint, Operator, Port
 from scheduler.core.model.offer import AgentInfo, AgentSeen, Offer
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.resources import Amounts, PortRange
 from scheduler.core.placement.carve import Pool, pooled
 from scheduler.core.placement.group import Group
 from scheduler.core.placement.matcher import place
@@ -109,12 +109,13 @@ def test_the_list_and_the_last_offer_count_whichever_is_newer() -> None:
     assert reasons(ASKED, Spot(A, back=older)) == [Reason.CPUS]
 
 
-def test_ports_are_known_from_the_last_offer_only() -> None:
-    older = GivenBack(pool(), NOW - 30.0, NOW - 1.0)
+def test_ports_are_counted_in_the_list_too() -> None:
+    listed = msgspec.structs.replace(seen(), free_ports=(PortRange(8000, 8001),))
     group = Group(WEB, Amounts(), (Port("a"), Port("b"), Port("c")))
-    assert reasons(group, Spot(A, back=older, listed=seen())) == [Reason.PORTS]
+    [short] = obstacles(group, Spot(A, listed=listed), OPEN)
+    assert (short.reason, short.short) == (Reason.PORTS, 1)
     fixed = Group(WEB, Amounts(), (Port("a", 9999),))
-    assert reasons(fixed, Spot(A, back=older, listed=seen())) == [Reason.FIXED_PORT]
+    assert reasons(fixed, Spot(A, listed=listed)) == [Reason.FIXED_PORT]
     assert reasons(fixed, Spot(A, listed=seen())) == [Reason.NOT_OFFERED]
 
 
