@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from benchmarks import launch_path, placement
+from benchmarks import against_peers, failover, launch_path, placement
 from benchmarks.children import PROJECT_ROOT, BenchmarkFailed
 from benchmarks.values import Benchmark, Figures, Load
 
@@ -17,6 +17,8 @@ BENCHMARKS = {
     "launch": Benchmark(launch_path.launch, SMALL, "from OFFERS to acknowledged TASK_RUNNING"),
     "storm": Benchmark(launch_path.storm, SMALL, "TASK_FINISHED of all tasks at once, durable"),
     "restart": Benchmark(launch_path.restart, SMALL, "kill -9 and start, with all tasks running"),
+    **against_peers.benchmarks(),
+    **failover.benchmarks(),
     **placement.benchmarks(),
 }
 

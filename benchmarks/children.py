@@ -1,6 +1,6 @@
-"""The two processes of a benchmark, the daemon under test and the load master, and how they end.
+"""The processes of a benchmark, daemon, load master and others, and how they end.
 
-Both end with their context, with the one who started them (even if that is killed), and every wait
+All end with their context, with the one who started them (even if that is killed), and every wait
 has a deadline. What goes wrong is a `BenchmarkFailed` that says what the child said last.
 """
 
@@ -30,6 +30,7 @@ LOG_TAIL: Final = 2_000
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG: Final = 1
+PYTHON: Final = (sys.executable, "-m")
 
 Document = dict[str, Any]
 
@@ -46,6 +47,13 @@ class Wave(NamedTuple):
     cpu_s: float
 
 
+class Takeover(NamedTuple):
+    """When the first ACCEPT came (monotonic), and how many tasks had been reconciled until then."""
+
+    accepted_at: float
+    reconciled: int
+
+
 class Child:
     """A process with its own log file. `log` is shown where it fails."""
 
@@ -59,11 +67,13 @@ class Child:
         assert self._process is not None, f"the {self.name} was not started"
         return self._process
 
-    def start(self, *arguments: str, stdout: int, stdin: int = subprocess.DEVNULL) -> None:
+    def start(
+        self, *command: str, stdout: int = subprocess.DEVNULL, stdin: int = subprocess.DEVNULL
+    ) -> None:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("OFFERD_")}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                command,
                 stdin=stdin,
                 stdout=stdout,
                 stderr=log,
@@ -82,6 +92,11 @@ class Child:
     def failed(self, what: str) -> BenchmarkFailed:
         said = self.log.read_text(errors="replace")[-LOG_TAIL:].strip() if self.log.exists() else ""
         return BenchmarkFailed(f"the {self.name} {what}\n{said}".strip())
+
+    def cpu_s(self) -> float:
+        """User and system time of the process so far, all threads."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
     def kill9(self) -> None:
         process, self._process = self._process, None
@@ -111,23 +126,32 @@ class LoadMaster(Child):
     def __init__(self, folder: Path, agents: int, tasks: int) -> None:
         super().__init__("load master", folder / "load_master.err")
         self.start(
-            *("benchmarks.load_master", "--host", HOST),
+            *(*PYTHON, "benchmarks.load_master", "--host", HOST),
             *("--agents", str(agents), "--tasks", str(tasks)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )
         self.port = int(self._line(START_DEADLINE_S, self)["listening"])
 
-    def wave(self, daemon: "Daemon") -> Wave:
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def wave(self, scheduler: Child) -> Wave:
         """Waits until the wave that is under way has been acknowledged."""
-        line = self._line(WAVE_DEADLINE_S, self, daemon)
+        line = self._line(WAVE_DEADLINE_S, self, scheduler)
         return Wave(line["updates"], line["seconds"], line["cpu_s"])
 
-    def storm(self, daemon: "Daemon") -> Wave:
+    def storm(self, scheduler: Child) -> Wave:
         """Sends TASK_FINISHED of every task at once, and waits."""
         assert self.process.stdin is not None
         self.process.stdin.write(b"storm\n")
-        return self.wave(daemon)
+        return self.wave(scheduler)
+
+    def takeover(self, heir: Child) -> Takeover:
+        """Waits until an instance that took over has launched what waited."""
+        line = self._line(WAVE_DEADLINE_S, self, heir)
+        return Takeover(line["accepted"], line["statuses"])
 
     def _line(self, deadline_s: float, *alive: Child) -> Document:
         pipe = self.process.stdout
@@ -147,26 +171,37 @@ class LoadMaster(Child):
 
 
 class Daemon(Child):
-    """`offerd run` with a store in `folder`; may be killed and started again."""
+    """`offerd run` with a store of its own or a shared one; may be killed and started again.
 
-    def __init__(self, folder: Path, master_port: int, store: str) -> None:
-        super().__init__("daemon", folder / "daemon.log")
-        self._port = _free_port()
-        self._settings = folder / "offerd.yaml"
-        where = "memory:" if store == "memory" else f"sqlite:{folder}/offerd.db"
+    `store` is a setting; `instance` tells daemons on one etcd apart.
+    """
+
+    def __init__(self, folder: Path, master_port: int, store: str, instance: str = "only") -> None:
+        super().__init__("daemon", folder / f"{instance}.log")
+        port = free_port()
+        self.url = f"http://{HOST}:{port}"
+        self._settings = folder / f"{instance}.yaml"
         settings = {
             "master": f"http://{HOST}:{master_port}",
-            "store": where,
-            "listen": f"{HOST}:{self._port}",
+            "store": store,
+            "listen": f"{HOST}:{port}",
+            "instance": instance,
+            "advertise": self.url,
             "framework": {"user": "nobody", "name": "benchmark"},
         }
         self._settings.write_text(json.dumps(settings))  # JSON is YAML
 
     def run(self) -> None:
         """Starts it and waits for nothing."""
-        self.start(
-            "scheduler.cli.main", "run", "-c", str(self._settings), stdout=subprocess.DEVNULL
-        )
+        self.start(*PYTHON, "scheduler.cli.main", "run", "-c", str(self._settings))
+
+    def stop(self) -> None:
+        """SIGTERM; returns when it has ended as it should."""
+        self.process.terminate()
+        code = self.process.wait(END_DEADLINE_S)
+        if code:
+            raise self.failed(f"ended with {code} when it was told to stop")
+        self.kill9()
 
     def wait_until_connected(self) -> None:
         self.wait_for(lambda status: bool(status["connected"]), "to be connected")
@@ -189,14 +224,9 @@ class Daemon(Child):
         except OSError as error:
             raise self.failed(f"did not take the job: {error}") from error
 
-    def cpu_s(self) -> float:
-        """User and system time of the process so far, all threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
-
     def _ask(self, path: str, body: bytes | None = None) -> Document:
         request = urllib.request.Request(
-            f"http://{HOST}:{self._port}{path}",
+            f"{self.url}{path}",
             data=body,
             headers={"Content-Type": "application/json"},
         )
@@ -219,7 +249,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]

@@ -20,9 +20,9 @@ def launch(load: Load) -> Figures:
     """Offer → ACCEPT → TASK_RUNNING → ACKNOWLEDGE, from the OFFERS to the last acknowledgement:
     durable, then without a store."""
     with _daemon(load, "sqlite") as (master, daemon):
-        durable, durable_cpu_s = _launched(master, daemon, load, "service")
+        durable, durable_cpu_s = launched(master, daemon, load, "service")
     with _daemon(load, "memory") as (master, daemon):
-        volatile, volatile_cpu_s = _launched(master, daemon, load, "service")
+        volatile, volatile_cpu_s = launched(master, daemon, load, "service")
     return Figures(
         {
             "sqlite: tasks/s": load.tasks / durable.seconds,
@@ -31,14 +31,14 @@ def launch(load: Load) -> Figures:
             "memory: CPU, µs a task": volatile_cpu_s / load.tasks * 1e6,
             "sqlite against memory, tasks/s": volatile.seconds / durable.seconds,
         },
-        _master_kept_up(durable) and _master_kept_up(volatile),
+        master_kept_up(durable) and master_kept_up(volatile),
     )
 
 
 def storm(load: Load) -> Figures:
     """TASK_FINISHED of all tasks of a batch at once, until the last is stored and acknowledged."""
     with _daemon(load, "sqlite") as (master, daemon):
-        _launched(master, daemon, load, "batch")
+        launched(master, daemon, load, "batch")
         before = daemon.cpu_s()
         wave = master.storm(daemon)
         cpu_s = daemon.cpu_s() - before
@@ -48,14 +48,14 @@ def storm(load: Load) -> Figures:
             "updates/s": wave.updates / wave.seconds,
             "CPU, µs an update": cpu_s / wave.updates * 1e6,
         },
-        _master_kept_up(wave),
+        master_kept_up(wave),
     )
 
 
 def restart(load: Load) -> Figures:
     """SIGKILL while all tasks run, then from the new process to the end of its reconciliation."""
     with _daemon(load, "sqlite") as (master, daemon):
-        _launched(master, daemon, load, "service")
+        launched(master, daemon, load, "service")
         daemon.kill9()
         began = time.perf_counter()
         daemon.run()
@@ -80,13 +80,14 @@ def _daemon(load: Load, store: str) -> Iterator[tuple[LoadMaster, Daemon]]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offerd-bench-")))
         master = stack.enter_context(LoadMaster(folder, load.agents, load.tasks))
-        daemon = stack.enter_context(Daemon(folder, master.port, store))
+        where = f"sqlite:{folder}/offerd.db" if store == "sqlite" else "memory:"
+        daemon = stack.enter_context(Daemon(folder, master.port, where))
         daemon.run()
         daemon.wait_until_connected()
         yield master, daemon
 
 
-def _launched(master: LoadMaster, daemon: Daemon, load: Load, kind: str) -> tuple[Wave, float]:
+def launched(master: LoadMaster, daemon: Daemon, load: Load, kind: str) -> tuple[Wave, float]:
     """Runs a job of all tasks; the wave of its launches, and the CPU seconds that they took."""
     before = daemon.cpu_s()
     daemon.apply(
@@ -104,5 +105,5 @@ def _launched(master: LoadMaster, daemon: Daemon, load: Load, kind: str) -> tupl
     return wave, daemon.cpu_s() - before
 
 
-def _master_kept_up(wave: Wave) -> bool:
+def master_kept_up(wave: Wave) -> bool:
     return wave.cpu_s <= MASTER_CPU_SHARE_MAX * wave.seconds

@@ -1,13 +1,20 @@
 """A master that only makes load: it offers all agents once, and again what an ACCEPT left of one,
 says TASK_RUNNING of each task, answers RECONCILE, and counts what comes back. Raw protocol
-(httptools, protobuf), in a process of its own, so that it costs little beside the scheduler under
-test. It checks nothing of the protocol: that is the emulator's business.
+(httptools, protobuf, and JSON for a scheduler that speaks it), in a process of its own, so that it
+costs little beside the scheduler under test. It checks nothing of the protocol: that is the
+emulator's business.
+
+Whoever subscribes after the first wave is another instance of the same scheduler that takes over:
+it is offered one more agent, with room for one task.
 
 It speaks with whoever started it by lines. On standard output, JSON:
 
     {"listening": port}      it serves
     {"wave": "running", …}   each task was launched and its update acknowledged; see `Wave.result`
     {"wave": "finished", …}  the same of the updates that `storm` asked for
+    {"accepted": seconds, "statuses": n}
+                             after a takeover a task was launched, at this monotonic time, and so
+                             many tasks had been reconciled until then
 
 On standard input: `storm`, which makes it send TASK_FINISHED of every task at once. It ends with
 its standard input.
@@ -24,9 +31,9 @@ from typing import cast
 import httptools
 import uvloop
 
+from benchmarks.wire import PROTOBUF, Wire, wire_of
 from scheduler.mesos.proto import mesos_v1_pb2, scheduler_pb2
 from scheduler.mesos.proto.mesos_v1_pb2 import TaskState, TaskStatus
-from scheduler.mesos.recordio import encode
 
 Event = scheduler_pb2.Event
 Call = scheduler_pb2.Call
@@ -35,7 +42,7 @@ OFFERS_AN_EVENT = 50
 ACCEPTED = b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 STREAM = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\n"
     b"Mesos-Stream-Id: load\r\nTransfer-Encoding: chunked\r\n\r\n"
 )
 HEARTBEAT_S = 5.0
@@ -81,18 +88,23 @@ class LoadMaster:
         self._agents = agents
         self._tasks = tasks
         self._stream: asyncio.Transport | None = None
+        self._wire = PROTOBUF
         self._running: dict[str, str] = {}  # task id to agent id
         self._free: dict[str, int] = {}  # agent id to the tasks that it still holds
         self._offers = 0
         self._wave: Wave | None = None
         self._statuses = 0
+        self._takeovers = 0
+        self._takes_over = False
+        self._reconciled = 0
 
     # --- what the scheduler says -----------------------------------------------------------------
 
-    def subscribed(self, transport: asyncio.Transport) -> None:
+    def subscribed(self, transport: asyncio.Transport, wire: Wire) -> None:
         first = self._stream is None
         self._stream = transport
-        transport.write(STREAM)
+        self._wire = wire
+        transport.write(STREAM % wire.content_type)
         event = Event(type=Event.SUBSCRIBED)
         event.subscribed.framework_id.value = "load-0000"
         event.subscribed.heartbeat_interval_seconds = HEARTBEAT_S
@@ -102,6 +114,8 @@ class LoadMaster:
         self._send(event)
         if first:
             self._heartbeat()
+        elif self._wave is not None:
+            self._offer_one_more()
 
     def called(self, call: scheduler_pb2.Call) -> bytes:
         match call.type:
@@ -120,6 +134,9 @@ class LoadMaster:
         return ACCEPTED
 
     def _accepted(self, accept: scheduler_pb2.Call.Accept) -> None:
+        if self._takes_over:
+            self._takes_over = False
+            _tell({"accepted": time.monotonic(), "statuses": self._reconciled})
         records = bytearray()
         agents: dict[str, None] = {}
         for operation in accept.operations:
@@ -147,7 +164,8 @@ class LoadMaster:
         for task_id, agent_id in (asked or self._running).items():
             known = task_id in self._running
             state = mesos_v1_pb2.TASK_RUNNING if known else mesos_v1_pb2.TASK_UNKNOWN
-            records += _record(_status(task_id, agent_id, state))
+            records += self._record(_status(task_id, agent_id, state))
+        self._reconciled += len(asked or self._running)
         self._write(bytes(records))
 
     # --- what the master says --------------------------------------------------------------------
@@ -168,7 +186,12 @@ class LoadMaster:
         self._statuses += 1
         status.uuid = self._statuses.to_bytes(16, "big")
         self._wave.sent(status.uuid)
-        return _record(status)
+        return self._record(status)
+
+    def _record(self, status: TaskStatus) -> bytes:
+        event = Event(type=Event.UPDATE)
+        event.update.status.CopyFrom(status)
+        return self._wire.encode(event)
 
     def _offer(self) -> None:
         """All agents, each with just enough for its part of the tasks."""
@@ -183,6 +206,14 @@ class LoadMaster:
         for record in events:
             self._write(record)
 
+    def _offer_one_more(self) -> None:
+        self._takeovers += 1
+        self._takes_over = True
+        self._reconciled = 0
+        agent_id = f"load-S{self._agents + self._takeovers}"
+        self._free[agent_id] = 1
+        self._write(self._offers_event([agent_id]))
+
     def _offers_event(self, agents: list[str]) -> bytes:
         event = Event(type=Event.OFFERS)
         for agent_id in agents:
@@ -190,14 +221,14 @@ class LoadMaster:
             offer = event.offers.offers.add()
             offer.id.value = f"load-O{self._offers}"
             _fill_offer(offer, agent_id, self._free[agent_id])
-        return encode(event.SerializeToString())
+        return self._wire.encode(event)
 
     def _heartbeat(self) -> None:
         self._send(Event(type=Event.HEARTBEAT))
         asyncio.get_running_loop().call_later(HEARTBEAT_S, self._heartbeat)
 
     def _send(self, event: scheduler_pb2.Event) -> None:
-        self._write(encode(event.SerializeToString()))
+        self._write(self._wire.encode(event))
 
     def _write(self, records: bytes) -> None:
         if self._stream is not None and records:
@@ -218,12 +249,6 @@ def _status(task_id: str, agent_id: str, state: TaskState) -> TaskStatus:
     status.task_id.value = task_id
     status.agent_id.value = agent_id
     return status
-
-
-def _record(status: TaskStatus) -> bytes:
-    event = Event(type=Event.UPDATE)
-    event.update.status.CopyFrom(status)
-    return encode(event.SerializeToString())
 
 
 def _fill_offer(offer: mesos_v1_pb2.Offer, agent_id: str, tasks: int) -> None:
@@ -250,6 +275,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, master: LoadMaster) -> None:
         self._master = master
         self._parser = httptools.HttpRequestParser(self)
+        self._wire = PROTOBUF
         self._body = bytearray()
         self._answers = bytearray()
         self._transport: asyncio.Transport | None = None
@@ -266,14 +292,18 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         self._body.clear()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if name.lower() == b"content-type":
+            self._wire = wire_of(value)
+
     def on_body(self, body: bytes) -> None:
         self._body += body
 
     def on_message_complete(self) -> None:
         assert self._transport is not None
-        call = Call.FromString(bytes(self._body))
+        call = self._wire.decode(bytes(self._body)) if self._body else Call()
         if call.type == Call.SUBSCRIBE:
-            self._master.subscribed(self._transport)
+            self._master.subscribed(self._transport, self._wire)
         else:
             self._answers += self._master.called(call)
 

@@ -24,15 +24,15 @@ def test_a_small_round_gives_figures(run: Callable[[Load], Figures]) -> None:
 
 
 def test_a_daemon_that_ends_is_told_with_its_last_words(tmp_path: Path) -> None:
-    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "sqlite") as daemon:
-        (tmp_path / "offerd.yaml").write_text("nonsense: 1\n")
+    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory:") as daemon:
+        (tmp_path / "only.yaml").write_text("nonsense: 1\n")
         daemon.run()
         with pytest.raises(BenchmarkFailed, match=r"(?s)the daemon ended with .*nonsense"):
             daemon.wait_until_connected()
 
 
 def test_a_job_that_is_refused_is_told(tmp_path: Path) -> None:
-    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory") as daemon:
+    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory:") as daemon:
         daemon.run()
         daemon.wait_until_connected()
         with pytest.raises(BenchmarkFailed, match="the daemon did not take the job"):
@@ -40,7 +40,7 @@ def test_a_job_that_is_refused_is_told(tmp_path: Path) -> None:
 
 
 def test_a_load_master_that_ends_is_told(tmp_path: Path) -> None:
-    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory") as daemon:
+    with LoadMaster(tmp_path, 1, 1) as master, Daemon(tmp_path, master.port, "memory:") as daemon:
         daemon.run()
         os.kill(master.process.pid, signal.SIGKILL)
         with pytest.raises(BenchmarkFailed, match="the load master ended with -9"):

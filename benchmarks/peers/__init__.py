@@ -1,0 +1,1 @@
+"""Other frameworks to measure against, each as small as its library lets it be."""
