@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from scheduler.core.events import StatusUpdated, TaskState
 from scheduler.core.model.ids import AgentId, JobId, OfferId, Role, TaskId
 from scheduler.core.model.job import (
-    Constraint,
+    Condition,
     HealthCheck,
     JobSpec,
     Kind,
@@ -32,7 +32,7 @@ def a_template(
     disk: int = 0,
     gpus: int = 0,
     ports: tuple[Port, ...] = (),
-    constraints: tuple[Constraint, ...] = (),
+    constraints: tuple[Condition, ...] = (),
     health: HealthCheck | None = None,
 ) -> Template:
     return Template(

@@ -5,7 +5,7 @@ stored in the step that accepts its offers, so it is durable before the ACCEPT l
 has left over is given back with that ACCEPT; rows that were not used are the offer policy's.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import msgspec
@@ -52,6 +52,7 @@ class Placing:
         self._in_flight: dict[CallId, tuple[TaskId, ...]] = {}
         self._fresh: list[OfferId] = []
         self._sweep_set = False
+        self._after_role: Role | None = None
         self._turns: dict[Role, tuple[int, Turns]] = {}
 
     def offered(self, offers: Iterable[Offer]) -> None:
@@ -68,7 +69,7 @@ class Placing:
             return False
         left = min(budget.rows, budget.launches)
         group_cost = GROUP_COST_ROWS + self._offers.rows.size // SEARCHED_ROWS_A_ROW
-        for role in desk.policy.roles:
+        for role in self._roles_in_turn():
             if not self._offers.may_use(role):
                 continue
             launches: dict[int, list[Launch]] = {}
@@ -82,9 +83,17 @@ class Placing:
             out_of_budget = left <= 0 and desk.queue.has_awake(role)
             self._accept(role, launches, more=out_of_budget)
             if out_of_budget:
+                self._after_role = role
                 return True
         self._set_sweep()
         return False
+
+    def _roles_in_turn(self) -> Iterator[Role]:
+        """The role that used up the budget of the last step comes last in this one."""
+        roles = self._desk.policy.roles
+        start = roles.index(self._after_role) + 1 if self._after_role is not None else 0
+        self._after_role = None
+        return iter((*roles[start:], *roles[:start]))
 
     def _turns_of(self, role: Role) -> Turns:
         queue = self._desk.queue

@@ -129,6 +129,7 @@ class QueueViews:
             wall=now.wall,
             suppressed=role in wishes.suppressed,
             gpus=wishes.takes_gpus,
+            needs=wishes.told(role).needs,
             unhidden_at=wishes.returned.unhidden_at(role),
             listed_at=inventory.listed_at,
         )

@@ -135,6 +135,18 @@ def test_a_refused_offer_that_would_do_says_until_when_and_a_revive_ends_it() ->
     assert reasons(harness) == ["not_offered"]
 
 
+def test_needs_of_ours_that_are_told_no_more_are_a_reason_until_the_master_is_told() -> None:
+    harness = connected()
+    rack = Constraint("rack", Operator.IS, "r9")
+    harness.apply(a_service("choosy", template=a_template(constraints=(rack,))))
+    harness.pass_time(120.0)
+    harness.handle(listed(an_agent("a1", rack="r1")))
+    harness.apply(a_service())
+    assert reasons(harness) == ["offer_constraints"]
+    harness.pass_time(5.0)
+    assert reasons(harness) == ["not_offered"]
+
+
 def test_back_off_says_until_when_and_why() -> None:
     harness = connected()
     harness.apply(a_service(instances=2, restart=Restart(backoff_initial_s=60.0)))

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from scheduler.core.asking import present_group
 from scheduler.core.effects import Accept, Decline
-from scheduler.core.events import TaskState
-from scheduler.core.model.ids import JobId, OfferId, TaskId
+from scheduler.core.events import OffersMade, TaskState
+from scheduler.core.model.ids import JobId, OfferId, Role, TaskId
 from scheduler.core.model.job import Constraint, JobSpec, Operator
 from scheduler.core.model.offer import Offer
 from scheduler.core.placement.matcher import place
@@ -98,6 +98,20 @@ def test_a_long_queue_is_gone_through_once_though_it_takes_many_steps() -> None:
     assert harness.steps - before >= 15
     assert [launch.job for launch in harness.launches(calls)] == ["small"]
     assert tries(harness) == 30
+
+
+def test_a_role_with_a_long_queue_does_not_keep_others_waiting() -> None:
+    harness = connected(Policy(roles=(ROLE, Role("other"))))
+    harness.budget = Budget(rows=40, launches=40)
+    for number in range(30):
+        harness.apply(a_service(f"big-{number:02}", template=a_template(cpus=9000)))
+    harness.apply(a_service("small", template=a_template(role=Role("other"))))
+    offers = (an_offer("o1"), an_offer("o2", an_agent("a2"), role=Role("other")))
+    engine, now = harness.engine, harness.now
+    first = engine.handle(now, [OffersMade(offers)], harness.budget)
+    assert (first.more, harness.launches(first.calls)) == (True, [])
+    second = engine.handle(now, [], harness.budget)
+    assert [launch.job for launch in harness.launches(second.calls)] == ["small"]
 
 
 SIZES = st.sampled_from([500, 1000, 2000, 4000])

@@ -5,6 +5,7 @@ one of its instances asks for. What cannot be said exactly is said wider, never 
 """
 
 import functools
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -17,8 +18,9 @@ from scheduler.core.model.job import (
     Template,
 )
 from scheduler.core.model.needs import AttributeTest, Needs, Predicate, TestGroup, at_most
+from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
-from scheduler.core.placement.constraints import HOSTNAME
+from scheduler.core.placement.constraints import HOSTNAME, matches, value_of
 
 MINIMUMS_MAX = 4
 """Alternatives that the master compares each agent with, in each allocation."""
@@ -30,6 +32,8 @@ ALTERNATIVES_MAX = 64
 """Beyond, what jobs ask for is put together before it is compared any further."""
 
 LEADING_BITS = 3
+_NO_TEXT = re.compile(r"-?[0-9.]+|\[.*\]|\{.*\}", re.DOTALL)
+"""How Mesos' scalars, ranges and sets read."""
 
 
 def needs_of(templates: Iterable[Template], groups_max: int) -> Needs:
@@ -163,3 +167,39 @@ def _both(each: Iterable[_Clauses]) -> _Clauses:
         product = frozenset(one | other for one in found for other in clauses)
         found = product if len(product) <= CLAUSES_MAX else min(found, clauses, key=len)
     return found
+
+
+# --- looking back --------------------------------------------------------------------------------
+
+
+def hides(needs: Needs, agent: AgentInfo, free: Amounts | None = None) -> bool:
+    """Whether the master surely does not offer the agent to whoever told it these needs; `free` is
+    what it has left, where that is known."""
+    if needs.groups and not any(_may_hold(tests, agent) for tests in needs.groups):
+        return True
+    if free is None or not needs.minimums:
+        return False
+    return not any(at_most(minimum, free) for minimum in needs.minimums)
+
+
+def _may_hold(tests: TestGroup, agent: AgentInfo) -> bool:
+    return all(_may_pass(one, value_of(agent, one.attribute)) for one in tests)
+
+
+def _may_pass(one: AttributeTest, value: str | None) -> bool:
+    """A value that reads as no text may be none, and then passes whatever is asked of a text."""
+    if value is not None and _NO_TEXT.fullmatch(value):
+        return one.test is not Predicate.NOT_EXISTS
+    match one.test:
+        case Predicate.EXISTS:
+            return value is not None
+        case Predicate.NOT_EXISTS:
+            return value is None
+        case Predicate.EQUALS:
+            return value == one.text
+        case Predicate.NOT_EQUALS:
+            return value != one.text
+        case Predicate.MATCHES:
+            return value is not None and matches(one.text, value)
+        case Predicate.NOT_MATCHES:
+            return value is None or not matches(one.text, value)

@@ -12,12 +12,14 @@ import msgspec
 
 from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Condition, Constraint
+from scheduler.core.model.needs import ANY, Needs
 from scheduler.core.model.offer import AgentInfo, AgentSeen
-from scheduler.core.model.resources import Amounts, PortRange
+from scheduler.core.model.resources import Amounts, PortRange, less
 from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds
 from scheduler.core.placement.constraints import JOB, value_of
 from scheduler.core.placement.filters import admits
 from scheduler.core.placement.group import UNIQUE_HOST, Group, leaves_room, seeing
+from scheduler.core.placement.needs import hides
 from scheduler.core.placement.reasons import Basis, Cause, Reason
 from scheduler.core.returned import GivenBack
 
@@ -45,12 +47,14 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 
 
 class Access(msgspec.Struct, frozen=True):
-    """How offers for a role come to us. `gpus`: we take agents with gpus. Filters older than
-    `unhidden_at` hide nothing. All times are wall."""
+    """How offers for a role come to us. `gpus`: we take agents with gpus; `needs`: what the master
+    was told that offers must have. Filters older than `unhidden_at` hide nothing. All times are
+    wall."""
 
     wall: float
     suppressed: bool = False
     gpus: bool = False
+    needs: Needs = ANY
     unhidden_at: float = 0.0
     listed_at: float | None = None
 
@@ -242,6 +246,9 @@ def _not_offered(spot: Spot, access: Access) -> Obstacle:
         return Obstacle(Reason.SUPPRESSED)
     if back is not None and back.at >= access.unhidden_at and back.until > access.wall:
         return Obstacle(Reason.REFUSED, until=back.until)
+    free = less(listed.total, listed.used) if listed is not None else None
+    if hides(access.needs, spot.agent, free):
+        return Obstacle(Reason.OFFER_CONSTRAINTS)
     if listed is not None and listed.total.gpus and not access.gpus:
         return Obstacle(Reason.GPU_AGENT)
     return Obstacle(Reason.NOT_OFFERED)

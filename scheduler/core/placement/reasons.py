@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     OFFERED_ELSEWHERE = "offered_elsewhere"
     SUPPRESSED = "suppressed"
     REFUSED = "refused"
+    OFFER_CONSTRAINTS = "offer_constraints"
     GPU_AGENT = "gpu_agent"
     NOT_OFFERED = "not_offered"
     ITS_TURN = "its_turn"
@@ -124,6 +125,7 @@ _WORDS = {
     Reason.OTHER_ROLE: "with the rest reserved for other roles",
     Reason.OFFERED_ELSEWHERE: "offered to another framework",
     Reason.SUPPRESSED: "not offered, as offers for the role are suppressed",
+    Reason.OFFER_CONSTRAINTS: "not offered, as the master still knows other needs of ours",
     Reason.GPU_AGENT: "kept for work that asks for gpus",
     Reason.NOT_OFFERED: "with enough free, and not offered",
     Reason.ITS_TURN: "would do, when its turn comes",

@@ -10,8 +10,10 @@ from scheduler.core.model.job import Constraint, Operator, Port
 from scheduler.core.model.offer import AgentInfo, AgentSeen, Offer
 from scheduler.core.model.resources import Amounts, PortRange
 from scheduler.core.placement.carve import Pool, pooled
-from scheduler.core.placement.group import Group
+from scheduler.core.placement.constraints import satisfies
+from scheduler.core.placement.group import Group, uncounted_among
 from scheduler.core.placement.matcher import place
+from scheduler.core.placement.needs import hides, needs_of
 from scheduler.core.placement.outlook import (
     Access,
     Obstacle,
@@ -22,9 +24,11 @@ from scheduler.core.placement.outlook import (
 from scheduler.core.placement.reasons import Basis, Reason
 from scheduler.core.placement.rows import Rows
 from scheduler.core.returned import GivenBack
+from tests.builders import a_template
 from tests.core.placement.values import (
     WEB,
     agent,
+    agents,
     groups,
     offer_lists,
     ports,
@@ -149,6 +153,30 @@ def test_what_we_refused_is_named_with_its_end() -> None:
     unhidden = Access(NOW, unhidden_at=NOW - 5.0)
     assert reasons(ASKED, Spot(A, back=back), unhidden) == [Reason.NOT_OFFERED]
     assert reasons(ASKED, Spot(A, back=back), Access(NOW, suppressed=True)) == [Reason.SUPPRESSED]
+
+
+def test_what_the_master_was_told_that_we_need_may_hide_an_agent() -> None:
+    template = a_template(constraints=(RACK,))
+    access = Access(NOW, needs=needs_of([template], 10))
+    assert reasons(ASKED, Spot(A, listed=seen()), access) == [Reason.OFFER_CONSTRAINTS]
+    other = seen(at=agent("b", rack="r2"))
+    large = needs_of([a_template(cpus=1, mem=10)], 10)
+    assert reasons(ASKED, Spot(other.agent, listed=other), access) == [Reason.OFFER_CONSTRAINTS]
+    assert reasons(ASKED, Spot(A, listed=seen()), Access(NOW, needs=large)) == [
+        Reason.OFFER_CONSTRAINTS
+    ]
+    small = needs_of([a_template(cpus=1, mem=1)], 10)
+    assert reasons(ASKED, Spot(A, listed=seen()), Access(NOW, needs=small)) == [Reason.NOT_OFFERED]
+
+
+@unhurried
+@given(agent_=agents, group=groups)
+def test_no_agent_that_would_do_is_hidden_by_what_it_is_needed_for(
+    agent_: AgentInfo, group: Group
+) -> None:
+    fits = all(satisfies(agent_, one) for one in uncounted_among(group.constraints))
+    needs = needs_of([a_template(constraints=group.constraints)], 10)
+    assert not (fits and hides(needs, agent_))
 
 
 def test_a_missing_attribute_is_told_from_another_value() -> None:
