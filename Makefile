@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 SEEDS ?= 20
+KILLS ?= 10
 # A seed of all faults takes minutes; say SEEDS=n for more.
 FAULT_SEEDS := $(if $(filter command line environment,$(origin SEEDS)),$(SEEDS),2)
 
@@ -14,7 +15,7 @@ help:
 	@echo "make check   format, lint, types, import arrows, generated code (seconds)"
 	@echo "make test    make check and every test, the real Mesos included (minutes)"
 	@echo "make sim     simulated clusters under faults, SEEDS=n"
-	@echo "make faults  real daemons and etcd under faults, judged from outside, SEEDS=n"
+	@echo "make faults  real daemons and etcd under faults, judged from outside, SEEDS=n KILLS=n"
 	@echo "make bench   throughput and CPU time a task"
 
 $(VENV)/installed: requirements/dev.txt pyproject.toml
@@ -46,7 +47,7 @@ sim: venv
 	OFFERD_SIMULATION_SEEDS=$(SEEDS) $(BIN)/pytest tests/simulation
 
 faults: venv
-	OFFERD_FAULT_SEEDS=$(FAULT_SEEDS) $(BIN)/pytest tests/faults
+	OFFERD_FAULT_SEEDS=$(FAULT_SEEDS) OFFERD_FAULT_KILLS=$(KILLS) $(BIN)/pytest tests/faults
 
 bench: venv
 	$(BIN)/python -m benchmarks

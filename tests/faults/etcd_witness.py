@@ -3,6 +3,7 @@
 A plain blocking gRPC client of its own, not offerd's.
 """
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -26,10 +27,13 @@ class EtcdWitness:
         self._next = 1
 
     def leader(self) -> tuple[str, int] | None:
-        """The value of the leader key and its create revision. Raises grpc.RpcError."""
+        """Who leads, by its name, and the term. Raises grpc.RpcError."""
         request = pb.RangeRequest(key=f"{self.prefix}leader".encode())
         answer = self._ask(lambda channel: _range(channel, request))
-        return (answer.kvs[0].value.decode(), answer.kvs[0].create_revision) if answer.kvs else None
+        if not answer.kvs:
+            return None
+        (found,) = answer.kvs
+        return json.loads(found.value)["instance"], found.create_revision
 
     def history(self) -> list[Change]:
         """All changes until now. To be asked before a compaction, for what that forgets."""

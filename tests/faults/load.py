@@ -29,6 +29,11 @@ RESOURCES: Final = {"cpus": 0.1, "mem": "32MiB"}
 _NOTHING_DONE: Final = frozenset({400, 401, 404, 405, 409, 413, 415, 421})
 
 
+def is_batch(job: str) -> bool:
+    """Else it is a service."""
+    return "-batch-" in job
+
+
 class Load:
     """Runs while its context is open; leaving it waits until every request was answered."""
 

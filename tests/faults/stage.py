@@ -10,10 +10,11 @@ Every daemon has taps of its own. `faults.py` hurts it, `judge.py` says what bec
 import contextlib
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, NamedTuple, Self
 
 import grpc
 
@@ -24,9 +25,9 @@ from tests.faults import grpc_wire, mesos_wire
 from tests.faults.etcd_witness import EtcdWitness
 from tests.faults.evidence import Answered, Evidence, Life, Said, Update
 from tests.faults.judge import violations
-from tests.faults.load import Load
+from tests.faults.load import Load, is_batch
 from tests.faults.taps import Connection, Tap, Taps
-from tests.support.cluster_state import FrameworkState
+from tests.support.cluster_state import FrameworkState, job_of
 from tests.support.daemon import DaemonProcess
 from tests.support.etcd_cluster import EtcdCluster
 from tests.support.masters import EmulatedMaster
@@ -41,8 +42,6 @@ ELECTED_S: Final = 40.0
 SETTLED_S: Final = 60.0
 SHOWN_MAX: Final = 20
 ETCD_ANSWERS_LATE_S: Final = 0.002
-
-Document = dict[str, Any]
 
 
 class Instance:
@@ -66,6 +65,8 @@ class Instance:
                 "master": f"http://{self.master_tap.address}",
                 "framework": {"name": NAME},
                 "offers": {"revive_interval_min": "200ms"},
+                # Those that have ended stay, for the judge to compare.
+                "batches": {"keep_count": 100_000},
             }
         )
 
@@ -86,6 +87,13 @@ class Instance:
     def resume(self) -> None:
         os.kill(self.daemon.pid, signal.SIGCONT)
         self.paused = False
+
+
+class Office(NamedTuple):
+    """Who leads in which term."""
+
+    instance: Instance
+    term: int
 
 
 class Stage:
@@ -140,16 +148,32 @@ class Stage:
 
     # ---- who is who -----------------------------------------------------------------------------
 
-    def leader(self) -> Instance:
-        """Whom etcd names. Raises AssertionError while there is none."""
+    def office(self) -> Office:
+        """Whom etcd names as the leader. Raises AssertionError while there is none."""
         try:
             found = self.witness.leader()
         except grpc.RpcError as error:
             raise AssertionError(f"etcd does not say who leads: {error}") from error
         assert found is not None, "nobody leads"
-        return next(one for one in self.instances if f'"{one.name}"' in found[0])
+        daemon, term = found
+        return Office(next(one for one in self.instances if one.name == daemon), term)
+
+    def await_office(self, at_least: int = 0) -> Office:
+        """Who leads, in this term or a later one."""
+
+        def late_enough() -> Office:
+            found = self.office()
+            assert found.term >= at_least, f"the term {found.term} goes on"
+            return found
+
+        return wait_until(late_enough, "a leader", ELECTED_S)
+
+    def leader(self) -> Instance:
+        return self.office().instance
 
     def await_leader(self, other_than: Instance | None = None) -> Instance:
+        """Who leads, once that is another one."""
+
         def another() -> Instance:
             found = self.leader()
             assert found is not other_than, f"{found.name} still leads"
@@ -158,7 +182,12 @@ class Stage:
         return wait_until(another, "another leader", ELECTED_S)
 
     def await_ready(self, instance: Instance) -> None:
-        wait_until(lambda: instance.daemon.api.get("/readyz"), f"{instance.name}", READY_S)
+        def ready() -> bool:
+            if not instance.daemon.alive():
+                raise RuntimeError(f"{instance.name} ended: {instance.daemon.log_tail()}")
+            return bool(instance.daemon.api.get("/readyz"))
+
+        wait_until(ready, f"{instance.name} to be ready", READY_S)
 
     def load(self, seed: int) -> Load:
         return Load([instance.daemon.api for instance in self.instances], seed)
@@ -193,22 +222,20 @@ class Stage:
 
     def _as_wished(self, load: Load) -> bool:
         framework_id = self.leader().daemon.api.status()["framework_id"]
-        now = FrameworkState(self.master.state(), framework_id)
-        account = self.master.account()
+        live, finished = defaultdict(list), defaultdict(set)
+        for task in FrameworkState(self.master.state(), framework_id).live():
+            live[job_of(task)].append((task["id"], task["state"]))
+        for task_id, record in self.master.account().items():
+            if record["ends"] == ["TASK_FINISHED"]:
+                job, index, _, _ = task_id.rsplit(".", 3)
+                finished[job].add(index)
         for job, wish in load.wished.items():
-            name = job.replace("/", ".")
-            live = [(task["id"], task["state"]) for task in now.live(name)]
-            if "-batch-" in job:
-                finished = {
-                    task.rsplit(".", 3)[1]
-                    for task, record in account.items()
-                    if task.startswith(f"{name}.") and record["ends"] == ["TASK_FINISHED"]
-                }
-                assert not live, f"{job}: {live}"
-                assert len(finished) == wish.instances, f"{job}: {wish}, finished: {finished}"
-            else:
-                running = [task for task, state in live if state == "TASK_RUNNING"]
-                assert len(running) == len(live) == wish.instances, f"{job}: {wish}, {live}"
+            tasks, wanted = live[job], 0 if is_batch(job) else wish.instances
+            running = [task_id for task_id, state in tasks if state == "TASK_RUNNING"]
+            assert len(running) == len(tasks) == wanted, f"{job}: {wish}, {tasks}"
+            if is_batch(job):
+                done = finished[job]
+                assert len(done) == wish.instances, f"{job}: {wish}, finished: {done}"
         return True
 
     # ---- the evidence ---------------------------------------------------------------------------
