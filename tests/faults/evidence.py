@@ -41,6 +41,7 @@ class Said(NamedTuple):
 class Update(NamedTuple):
     """A status update on its way to a daemon."""
 
+    at: float
     task: str
     uuid: bytes
     state: str
@@ -90,4 +91,8 @@ class Evidence:
     said: Sequence[Said] = ()
     updates: Sequence[Update] = ()
     lives: Sequence[Life] = ()
+    finished: frozenset[str] | set[str] = frozenset()
+    """The tasks that ended well, by the account of masters or agents."""
+    batches: Mapping[str, int] = field(default_factory=dict)
+    """How many instances each batch has, all of which have to be finished now."""
     requests: Mapping[str, Sequence[Request]] = field(default_factory=dict)

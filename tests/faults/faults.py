@@ -9,6 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Final
 
+from tests.faults.masters import SESSION_S, Elected
 from tests.faults.stage import Instance, Stage
 from tests.support.waiting import wait_until
 
@@ -54,7 +55,7 @@ def leader_cut_off_from_both(stage: Stage, random: Random) -> None:
 
 def _leader_cut_off(stage: Stage, random: Random, *, etcd: bool, master: bool) -> None:
     leader = stage.await_leader()
-    taps = (leader.etcd_taps if etcd else []) + ([leader.master_tap] if master else [])
+    taps = (leader.etcd_taps if etcd else []) + (leader.master_taps if master else [])
     random.choice([stage.taps.hold, stage.taps.refuse])(*taps)
     if etcd:
         stage.await_leader(leader)
@@ -93,6 +94,26 @@ def master_fails_over(stage: Stage, random: Random) -> None:
     stage.master.fail_over()
 
 
+def master_killed(stage: Stage, random: Random) -> None:
+    """Another one is elected, when the masters' own session has ended."""
+    stage.master.fail_over()
+    time.sleep(random.uniform(0.0, 2.0 * SESSION_S))
+    stage.master.heal()
+
+
+def zookeeper_killed(stage: Stage, random: Random) -> None:
+    """For less time than masters hold out without it, or for more: then they end themselves."""
+    assert isinstance(stage.master, Elected)
+    cluster = stage.master.cluster
+    cluster.kill_zookeeper()
+    if random.random() < 0.5:
+        time.sleep(random.uniform(0.0, 0.5 * SESSION_S))
+    else:
+        time.sleep(2.0 * SESSION_S)
+        stage.master.fail_over_all()
+    cluster.start_zookeeper()
+
+
 def rolling_restart(stage: Stage, random: Random) -> None:
     """SIGTERM, the leader first, each when the one before is ready again."""
     for instance in sorted(stage.instances, key=lambda one: one is not stage.await_leader()):
@@ -109,7 +130,7 @@ def all_at_once(stage: Stage, random: Random) -> None:
     hurts = [
         leader.kill,
         member.pause,
-        lambda: stage.taps.hold(other.master_tap),
+        lambda: stage.taps.hold(*other.master_taps),
         lambda: stage.taps.refuse(*random.choice(stage.instances).etcd_taps),
         stage.master.fail_over,
     ]
@@ -142,6 +163,18 @@ ALL: Final[dict[str, Fault]] = {
         etcd_member_hangs,
         etcd_without_quorum,
         master_fails_over,
+        rolling_restart,
+        all_at_once,
+    )
+}
+ON_REAL_MESOS: Final[dict[str, Fault]] = {
+    fault.__name__: fault
+    for fault in (
+        master_killed,
+        zookeeper_killed,
+        leader_killed,
+        leader_paused,
+        leader_cut_off_from_master,
         rolling_restart,
         all_at_once,
     )

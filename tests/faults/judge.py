@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from tests.faults.evidence import Answered, Evidence, Outcome, Request, Said, Wish
-from tests.faults.history import History, Term, stage
+from tests.faults.history import History, Stored, Term, stage
 
 LATE_S: Final = 0.5
 """Bytes may lie in a busy proxy's queue for so long after they were sent."""
@@ -34,6 +34,7 @@ def violations(evidence: Evidence) -> list[str]:
         *said_before_it_was_stored(evidence, history, known),
         *said_after_its_office(evidence, history),
         *lost_requests(evidence, history),
+        *unfinished(evidence),
     ]
 
 
@@ -68,6 +69,18 @@ def two_lives(evidence: Evidence, history: History) -> Iterator[str]:
                 overlap = earlier.ended is None or earlier.ended > later.begins
                 if overlap and not _was_away(history, earlier.task, later.task):
                     yield f"{earlier.task} lived when {later.task} began"
+
+
+def unfinished(evidence: Evidence) -> Iterator[str]:
+    """Each instance of each batch has ended well, once all is said to be done."""
+    done = defaultdict(set)
+    for task in evidence.finished:
+        job, index, _, _ = task.rsplit(".", 3)
+        done[job].add(int(index))
+    for job, instances in evidence.batches.items():
+        missing = set(range(instances)) - done[job.replace("/", ".")]
+        if missing:
+            yield f"{job} has ended, and no task of the instances {sorted(missing)} finished"
 
 
 def _was_away(history: History, earlier: str, later: str) -> bool:
@@ -172,7 +185,8 @@ def said_before_it_was_stored(
                 case _:
                     continue
             if not any(known.knows(said.daemon, said.at, revision) for revision in revisions):
-                yield _too_early(said, task, revisions)
+                state = states.get((task, said.uuid), "")
+                yield _too_early(said, task, state, revisions, stored)
 
 
 def _stage_wanted(state: str | None) -> int:
@@ -182,9 +196,12 @@ def _stage_wanted(state: str | None) -> int:
     return 3 if state in _ENDED else _STAGE_OF.get(state, 0)
 
 
-def _too_early(said: Said, task: str, revisions: Sequence[int]) -> str:
+def _too_early(
+    said: Said, task: str, state: str, revisions: Sequence[int], stored: Sequence[Stored]
+) -> str:
     why = f"before revision {revisions[0]} was answered" if revisions else "and it was never stored"
-    return f"{said.daemon} made the call {said.kind} for {task} {why}"
+    states = [f"{one.state} at {one.revision}" for one in stored]
+    return f"{said.daemon} made the call {said.kind} for {task} {why} ({state}; stored: {states})"
 
 
 # ---- what users were answered ----------------------------------------------------------------

@@ -20,7 +20,6 @@ from tests.support.waiting import wait_until
 USERS: Final = 3
 SERVICES_A_USER: Final = 4
 INSTANCES_MAX: Final = 4
-PAUSE_S: Final = 0.1
 AGAIN_S: Final = 0.1
 ANSWER_S: Final = 5.0
 WORK_REQUESTS: Final = 10
@@ -37,8 +36,8 @@ def is_batch(job: str) -> bool:
 class Load:
     """Runs while its context is open; leaving it waits until every request was answered."""
 
-    def __init__(self, apis: Sequence[RestClient], seed: int) -> None:
-        self._users = [User(apis, f"u{number}", seed) for number in range(USERS)]
+    def __init__(self, apis: Sequence[RestClient], seed: int, pause_s: float) -> None:
+        self._users = [User(apis, f"u{number}", seed, pause_s) for number in range(USERS)]
 
     def __enter__(self) -> Self:
         for user in self._users:
@@ -80,17 +79,18 @@ class Load:
 
 
 class User(threading.Thread):
-    def __init__(self, apis: Sequence[RestClient], name: str, seed: int) -> None:
+    def __init__(self, apis: Sequence[RestClient], name: str, seed: int, pause_s: float) -> None:
         super().__init__(name=name, daemon=True)
         self.stop = threading.Event()
         self.requests: dict[str, list[Request]] = defaultdict(list)
         self.wished: dict[str, Wish] = {}
         self._apis = apis
+        self._pause_s = pause_s
         self._random = Random(f"{seed}-{name}")
         self._count = 0
 
     def run(self) -> None:
-        while not self.stop.wait(PAUSE_S):
+        while not self.stop.wait(self._pause_s):
             self._count += 1
             if self._count % 2:
                 instances = self._random.randint(1, INSTANCES_MAX)

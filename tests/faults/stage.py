@@ -11,10 +11,11 @@ import contextlib
 import os
 import signal
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
+from urllib.parse import quote
 
 import grpc
 
@@ -23,37 +24,41 @@ from scheduler.mesos.proto.mesos_v1_pb2 import TaskState
 from scheduler.mesos.proto.scheduler_pb2 import Call, Event
 from tests.faults import grpc_wire, mesos_wire
 from tests.faults.etcd_witness import EtcdWitness
-from tests.faults.evidence import Answered, Evidence, Life, Said, Update
+from tests.faults.evidence import Answered, Evidence, Said, Update
 from tests.faults.judge import violations
 from tests.faults.load import Load, is_batch
+from tests.faults.masters import Emulated, WitnessedMaster
 from tests.faults.taps import Connection, Tap, Taps
-from tests.support.cluster_state import FrameworkState, job_of
+from tests.support.cluster_state import job_of
 from tests.support.daemon import DaemonProcess
 from tests.support.etcd_cluster import EtcdCluster
-from tests.support.masters import EmulatedMaster
+from tests.support.rest import RestClient
 from tests.support.waiting import wait_until
 
 DAEMONS: Final = 3
-AGENTS: Final = 5
 NAME: Final = "faults"
 PREFIX: Final = f"/offerd/{NAME}/"
 READY_S: Final = 40.0
 ELECTED_S: Final = 40.0
 SETTLED_S: Final = 60.0
 SHOWN_MAX: Final = 20
+STATES: Final = {"run": "running", "stop": "stopped", "delete": None}
+"""What a service's job shows once it has become what is wished."""
 ETCD_ANSWERS_LATE_S: Final = 0.002
 
 
 class Instance:
     """One daemon with its taps."""
 
-    def __init__(self, name: str, folder: Path, taps: Taps, etcd: EtcdCluster, master: str) -> None:
+    def __init__(
+        self, name: str, folder: Path, taps: Taps, etcd: EtcdCluster, master: WitnessedMaster
+    ) -> None:
         self.name = name
         self.etcd_taps = [
             taps.tap(name, endpoint, answers_late_s=ETCD_ANSWERS_LATE_S)
             for endpoint in etcd.endpoints
         ]
-        self.master_tap = taps.tap(name, master.removeprefix("http://"))
+        master_setting, self.master_taps = master.join(name, taps)
         self.paused = False
         store = ",".join(tap.address for tap in self.etcd_taps)
         self.daemon = DaemonProcess(folder, {})
@@ -62,7 +67,7 @@ class Instance:
                 "instance": name,
                 "advertise": self.daemon.url,
                 "store": f"etcd://{store}",
-                "master": f"http://{self.master_tap.address}",
+                "master": master_setting,
                 "framework": {"name": NAME},
                 "offers": {"revive_interval_min": "200ms"},
                 # Those that have ended stay, for the judge to compare.
@@ -72,7 +77,7 @@ class Instance:
 
     @property
     def taps(self) -> list[Tap]:
-        return [*self.etcd_taps, self.master_tap]
+        return [*self.etcd_taps, *self.master_taps]
 
     def start(self) -> None:
         self.daemon.spawn()
@@ -103,13 +108,13 @@ class Stage:
         self,
         folder: Path,
         network: str,
+        make_master: Callable[[Path], WitnessedMaster] = Emulated,
         *,
         etcd_options: Sequence[str] = (),
-        daemons: int = DAEMONS,
     ) -> None:
         self._stack = contextlib.ExitStack()
         self._folder = folder
-        self._daemons = daemons
+        self._make_master = make_master
         self.etcd = EtcdCluster(folder / "etcd", network, 3, etcd_options)
         self.witness = EtcdWitness(self.etcd.endpoints, PREFIX)
         self.taps = Taps()
@@ -119,13 +124,12 @@ class Stage:
         with contextlib.ExitStack() as stack:
             stack.callback(self.etcd.stop)
             self.etcd.start()
-            emulated = {"simulate": True, "agents": AGENTS, "frameworks": None}
-            self.master = EmulatedMaster(self._folder, emulated)
+            self.master = self._make_master(self._folder / "mesos")
             stack.callback(self.master.stop)
             stack.enter_context(self.taps)
-            for number in range(self._daemons):
+            for number in range(DAEMONS):
                 name = f"daemon-{number}"
-                made = Instance(name, self._folder / name, self.taps, self.etcd, self.master.url)
+                made = Instance(name, self._folder / name, self.taps, self.etcd, self.master)
                 stack.callback(made.kill)
                 self.instances.append(made)
             for instance in self.instances:
@@ -190,13 +194,15 @@ class Stage:
         wait_until(ready, f"{instance.name} to be ready", READY_S)
 
     def load(self, seed: int) -> Load:
-        return Load([instance.daemon.api for instance in self.instances], seed)
+        apis = [instance.daemon.api for instance in self.instances]
+        return Load(apis, seed, self.master.pause_s)
 
     # ---- the end --------------------------------------------------------------------------------
 
     def heal(self) -> None:
         """Every fault ends: all run, all is connected."""
         self.taps.heal(*(tap for instance in self.instances for tap in instance.taps))
+        self.master.heal()
         for member in self.etcd.members:
             if not member.runs:
                 member.start()
@@ -210,54 +216,71 @@ class Stage:
             elif instance.paused:
                 instance.resume()
 
-    def settle(self, load: Load) -> None:
+    def settle(self, load: Load) -> Evidence:
         """Everything becomes what is declared, and the judge finds nothing."""
         found = []
         try:
             wait_until(lambda: self._as_wished(load), "all to be as declared", SETTLED_S)
         except AssertionError as unsettled:
             found.append(str(unsettled))
-        found += violations(self.evidence(load))
+        evidence = self.evidence(load)
+        found += violations(evidence)
         assert not found, "\n".join([f"{len(found)} violations", *found[:SHOWN_MAX]])
+        return evidence
 
     def _as_wished(self, load: Load) -> bool:
-        framework_id = self.leader().daemon.api.status()["framework_id"]
-        live, finished = defaultdict(list), defaultdict(set)
-        for task in FrameworkState(self.master.state(), framework_id).live():
+        api = self.leader().daemon.api
+        live = defaultdict(list)
+        for task in self.master.framework(api.status()["framework_id"]).live():
             live[job_of(task)].append((task["id"], task["state"]))
-        for task_id, record in self.master.account().items():
-            if record["ends"] == ["TASK_FINISHED"]:
-                job, index, _, _ = task_id.rsplit(".", 3)
-                finished[job].add(index)
+        states = _states(api)
         for job, wish in load.wished.items():
             tasks, wanted = live[job], 0 if is_batch(job) else wish.instances
             running = [task_id for task_id, state in tasks if state == "TASK_RUNNING"]
             assert len(running) == len(tasks) == wanted, f"{job}: {wish}, {tasks}"
-            if is_batch(job):
-                done = finished[job]
-                assert len(done) == wish.instances, f"{job}: {wish}, finished: {done}"
+            state = "ended" if is_batch(job) else STATES[wish.desired]
+            assert states.get(job) == state, f"{job}: {wish}, {states.get(job)}"
         return True
 
     # ---- the evidence ---------------------------------------------------------------------------
 
     def evidence(self, load: Load) -> Evidence:
-        to_master = [one for each in self.instances for one in each.master_tap.connections]
-        to_etcd = [
-            one for each in self.instances for tap in each.etcd_taps for one in tap.connections
-        ]
+        to_master = _connections(tap for each in self.instances for tap in each.master_taps)
+        to_etcd = _connections(tap for each in self.instances for tap in each.etcd_taps)
+        # The last acknowledgements may be on their way: what follows from something is read before
+        # it, so that nothing seems to come from nowhere.
+        updates = [one for each in to_master for one in _updates(each)]
+        told = {update.task for update in updates if update.state == "TASK_FINISHED"}
+        finished = self.master.finished() | told
+        lives = self.master.lives(updates)
+        said = sorted(one for each in to_master for one in _said(each))
+        answered = sorted(one for each in to_etcd for one in _answered(each))
         return Evidence(
             PREFIX,
             changes=self.witness.history(),
-            answered=sorted(one for each in to_etcd for one in _answered(each)),
-            said=sorted(one for each in to_master for one in _said(each)),
-            updates=[one for each in to_master for one in _updates(each)],
-            lives=[
-                Life(task, record["launched_s"], record["ended_s"], record["launches"])
-                for task, record in self.master.account().items()
-                if record["launched_s"] is not None
-            ],
+            answered=answered,
+            said=said,
+            updates=updates,
+            lives=lives,
+            finished=finished,
+            batches={job: wish.instances for job, wish in load.wished.items() if is_batch(job)},
             requests=load.requests,
         )
+
+
+def _states(api: RestClient) -> dict[str, str]:
+    """The state of each job."""
+    states: dict[str, str] = {}
+    after: str | None = ""
+    while after is not None:
+        page = api.get(f"/v1/jobs?limit=1000&after={quote(after)}")
+        states |= {job["job"]: job["state"] for job in page["items"]}
+        after = page["next"]
+    return states
+
+
+def _connections(taps: Iterable[Tap]) -> list[Connection]:
+    return [one for tap in taps for one in tap.connections]
 
 
 def _said(connection: Connection) -> Iterator[Said]:
@@ -281,10 +304,10 @@ def _said(connection: Connection) -> Iterator[Said]:
 
 
 def _updates(connection: Connection) -> Iterator[Update]:
-    for _, event in mesos_wire.events(connection.chunks):
-        if event.type == Event.UPDATE and event.update.status.uuid:
+    for at, event in mesos_wire.events(connection.chunks):
+        if event.type == Event.UPDATE:
             status = event.update.status
-            yield Update(status.task_id.value, status.uuid, TaskState.Name(status.state))
+            yield Update(at, status.task_id.value, status.uuid, TaskState.Name(status.state))
 
 
 def _answered(connection: Connection) -> Iterator[Answered]:

@@ -88,9 +88,9 @@ ORDERLY: Final = Evidence(
         Said(19.5, SECOND, "ACKNOWLEDGE", (OTHER,), b"3"),
     ],
     updates=[
-        Update(TASK, b"1", "TASK_RUNNING"),
-        Update(TASK, b"2", "TASK_KILLED"),
-        Update(OTHER, b"3", "TASK_RUNNING"),
+        Update(13.4, TASK, b"1", "TASK_RUNNING"),
+        Update(16.9, TASK, b"2", "TASK_KILLED"),
+        Update(18.9, OTHER, b"3", "TASK_RUNNING"),
     ],
     lives=[Life(TASK, 12.6, 17.0), Life(OTHER, 18.6, None)],
     requests={"web": [Request("web", Wish("run", 1), 10.5, 11.2, Outcome.DONE)]},
@@ -148,6 +148,11 @@ def test_what_is_in_order_passes() -> None:
             replace(ORDERLY, lives=[Life(TASK, 12.6, None), ORDERLY.lives[1]]),
             f"{TASK} lived when {OTHER} began",
             id="two live attempts for ever",
+        ),
+        pytest.param(
+            replace(ORDERLY, batches={"count": 2}, finished={"count.0.1.u"}),
+            "no task of the instances [1] finished",
+            id="a batch that was given up",
         ),
         pytest.param(
             with_changes(mark(20, 10), instance(20, (OTHER, "running"))),

@@ -45,8 +45,7 @@ def test_the_leader_may_be_killed_at_any_moment(
                 office.instance.start()
                 office = stage.await_office(at_least=office.term + 1)
             stage.heal()
-        stage.settle(load)
-        evidence = stage.evidence(load)
+        evidence = stage.settle(load)
     with capsys.disabled():
         print(_report(kills, evidence, load.done))
 

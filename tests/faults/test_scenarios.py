@@ -7,6 +7,8 @@ after another. A seed is in the test's id: `pytest -k leader_paused-7` runs that
 import itertools
 import os
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -14,7 +16,10 @@ from typing import Final
 import pytest
 
 from tests.faults import faults
+from tests.faults.masters import Elected, Emulated, WitnessedMaster
 from tests.faults.stage import Stage
+from tests.real_mesos.build import CannotBuild, ensure_built
+from tests.support.zookeeper import ensure_zookeeper
 
 SEEDS: Final = int(os.environ.get("OFFERD_FAULT_SEEDS", "0"))
 LEAN_SEEDS: Final = 2
@@ -40,8 +45,29 @@ def test_nothing_is_lost_or_doubled_under(name: str, seed: int, tmp_path: Path) 
     _play([faults.ALL[name]], Random(f"{name}-{seed}"), tmp_path, seed)
 
 
-def _play(scenes: list[faults.Fault], random: Random, folder: Path, seed: int) -> None:
-    with Stage(folder, NETWORK) as stage:
+@pytest.mark.real_mesos
+@pytest.mark.parametrize(("name", "seed"), [*itertools.product(faults.ON_REAL_MESOS, range(SEEDS))])
+def test_nothing_is_lost_or_doubled_on_real_mesos_under(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    if missing := ensure_zookeeper():
+        pytest.skip(f"no ZooKeeper: {missing}")
+    try:
+        build = ensure_built()
+    except CannotBuild as error:
+        pytest.skip(f"real Mesos cannot be built here: {error.reason}")
+    random = Random(f"real-{name}-{seed}")
+    _play([faults.ON_REAL_MESOS[name]], random, tmp_path, seed, partial(Elected, build))
+
+
+def _play(
+    scenes: list[faults.Fault],
+    random: Random,
+    folder: Path,
+    seed: int,
+    make_master: Callable[[Path], WitnessedMaster] = Emulated,
+) -> None:
+    with Stage(folder, NETWORK, make_master) as stage:
         with stage.load(seed) as load:
             for scene in scenes:
                 load.await_work()

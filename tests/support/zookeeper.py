@@ -22,7 +22,7 @@ PACKAGES: Final = ("zookeeper", "default-jre-headless")
 START_DEADLINE_S: Final = 30.0
 HOST: Final = "127.77.31.1"
 # kazoo logs each request, and with it the credentials that a test uses.
-_SILENT: Final = logging.Logger("nodes", level=logging.CRITICAL + 1)
+SILENT: Final = logging.Logger("nodes", level=logging.CRITICAL + 1)
 
 
 def ensure_zookeeper() -> str | None:
@@ -104,7 +104,7 @@ class Nodes:
             auth_data=[("digest", credential)] if credential is not None else None,
             connection_retry={"max_tries": -1, "max_delay": 0.5},
             command_retry={"max_tries": -1, "max_delay": 0.5},
-            logger=_SILENT,
+            logger=SILENT,
         )
 
     def __enter__(self) -> Self:
