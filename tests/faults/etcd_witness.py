@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
 import grpc
+import pytest
+from google.protobuf.message import Message
 
 from scheduler.etcd3.proto import etcd_pb2 as pb
 from tests.faults.evidence import Change
 
 DEADLINE_S: Final = 2.0
 HISTORY_S: Final = 60.0
+JUNK: Final = "/junk/"
+JUNK_BYTES: Final = 1 << 20
+JUNK_MAX: Final = 1000
 _BYTES_MAX: Final = ("grpc.max_receive_message_length", 256 << 20)
 
 T = TypeVar("T")
@@ -42,6 +47,23 @@ class EtcdWitness:
             self._changes += self._ask(lambda channel: list(self._watch(channel, now)))
             self._next = now + 1
         return self._changes
+
+    def fill(self) -> None:
+        """Puts junk beside the prefix until etcd takes no more."""
+        put = pb.PutRequest(value=bytes(JUNK_BYTES))
+        with pytest.raises(grpc.RpcError, match="database space exceeded"):
+            for number in range(JUNK_MAX):
+                put.key = f"{JUNK}{number}".encode()
+                self._ask(lambda channel: _call(channel, "KV/Put", put, pb.PutResponse))
+
+    def forget(self) -> None:
+        """Removes the junk, and all history up to now from etcd; here it is kept."""
+        end = JUNK[:-1] + chr(ord(JUNK[-1]) + 1)
+        request = pb.DeleteRangeRequest(key=JUNK.encode(), range_end=end.encode())
+        self._ask(lambda channel: _call(channel, "KV/DeleteRange", request, pb.DeleteRangeResponse))
+        self.history()
+        compact = pb.CompactionRequest(revision=self._next - 1, physical=True)
+        self._ask(lambda channel: _call(channel, "KV/Compact", compact, pb.CompactionResponse))
 
     def _watch(self, channel: grpc.Channel, until: int) -> Iterator[Change]:
         watch = channel.stream_stream(
@@ -80,9 +102,13 @@ class EtcdWitness:
 
 
 def _range(channel: grpc.Channel, request: pb.RangeRequest) -> Any:
+    return _call(channel, "KV/Range", request, pb.RangeResponse)
+
+
+def _call(channel: grpc.Channel, method: str, request: Message, response: type[Message]) -> Any:
     ask = channel.unary_unary(
-        "/etcdserverpb.KV/Range",
-        request_serializer=pb.RangeRequest.SerializeToString,
-        response_deserializer=pb.RangeResponse.FromString,
+        f"/etcdserverpb.{method}",
+        request_serializer=type(request).SerializeToString,
+        response_deserializer=response.FromString,
     )
     return ask(request, timeout=DEADLINE_S, metadata=(("hasleader", "true"),))

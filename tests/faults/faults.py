@@ -6,6 +6,7 @@ Times are drawn from the scenario's seed. Sleeping is part of a fault here: how 
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Final
 
@@ -35,9 +36,13 @@ def leader_paused(stage: Stage, random: Random) -> None:
     """SIGSTOP for longer than its lease, then SIGCONT: it finds itself without the office."""
     leader = stage.await_leader()
     leader.pause()
-    stage.await_leader(leader)
-    time.sleep(random.uniform(0.0, TTL_S))
-    leader.resume()
+    with ThreadPoolExecutor(1) as pool:
+        # It finds this request first of all when it goes on.
+        status = pool.submit(leader.daemon.api.status)
+        stage.await_leader(leader)
+        time.sleep(random.uniform(0.0, TTL_S))
+        leader.resume()
+        assert not status.result()["leading"], "it speaks for an office that is another's"
     _stands_by(leader)
 
 
@@ -88,6 +93,21 @@ def etcd_without_quorum(stage: Stage, random: Random) -> None:
     time.sleep(WITHOUT_QUORUM_S)
     for member in members:
         member.start()
+
+
+def etcd_out_of_space(stage: Stage, random: Random) -> None:
+    """Its quota is used up, for a while; then an operator makes room as etcd's manual says."""
+    stage.witness.fill()
+
+    def refuses() -> bool:
+        assert stage.leader().daemon.api.status()["store_refusing"]
+        return True
+
+    wait_until(refuses, "the leader to say that the store refuses", SURELY_ENDED_S)
+    time.sleep(random.uniform(0.0, SURELY_ENDED_S))
+    stage.witness.forget()
+    stage.etcd.etcdctl("defrag", "--cluster")
+    stage.etcd.etcdctl("alarm", "disarm")
 
 
 def master_fails_over(stage: Stage, random: Random) -> None:
@@ -151,6 +171,9 @@ def _stands_by(leader: Instance) -> None:
     wait_until(knows, f"{leader.name} to stand by")
 
 
+ETCD_OPTIONS: Final = {"etcd_out_of_space": ["--quota-backend-bytes=16777216"]}
+"""What members are started with to be hurt in some way."""
+
 ALL: Final[dict[str, Fault]] = {
     fault.__name__: fault
     for fault in (
@@ -162,6 +185,7 @@ ALL: Final[dict[str, Fault]] = {
         etcd_member_killed,
         etcd_member_hangs,
         etcd_without_quorum,
+        etcd_out_of_space,
         master_fails_over,
         rolling_restart,
         all_at_once,

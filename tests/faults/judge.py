@@ -23,6 +23,12 @@ _ENDED: Final = frozenset(
 )  # fmt: skip
 
 
+def violations_on_the_wire(evidence: Evidence) -> list[str]:
+    """Those that show without a history of what was stored."""
+    no_history = History(evidence.prefix, ())
+    return [*launched_twice(evidence), *two_lives(evidence, no_history), *unfinished(evidence)]
+
+
 def violations(evidence: Evidence) -> list[str]:
     """All of them, in words."""
     history = History(evidence.prefix, evidence.changes)

@@ -10,29 +10,23 @@ Every daemon has taps of its own. `faults.py` hurts it, `judge.py` says what bec
 import contextlib
 import os
 import signal
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, NamedTuple, Self
-from urllib.parse import quote
 
 import grpc
 
-from scheduler.etcd3.proto import etcd_pb2 as pb
-from scheduler.mesos.proto.mesos_v1_pb2 import TaskState
-from scheduler.mesos.proto.scheduler_pb2 import Call, Event
-from tests.faults import grpc_wire, mesos_wire
 from tests.faults.etcd_witness import EtcdWitness
-from tests.faults.evidence import Answered, Evidence, Said, Update
+from tests.faults.evidence import Evidence
 from tests.faults.judge import violations
 from tests.faults.load import Load, is_batch
 from tests.faults.masters import Emulated, WitnessedMaster
-from tests.faults.taps import Connection, Tap, Taps
-from tests.support.cluster_state import job_of
+from tests.faults.reading import answers_on, connections, said_on, updates_on
+from tests.faults.settled import as_wished
+from tests.faults.taps import Tap, Taps
 from tests.support.daemon import DaemonProcess
 from tests.support.etcd_cluster import EtcdCluster
-from tests.support.rest import RestClient
 from tests.support.waiting import wait_until
 
 DAEMONS: Final = 3
@@ -42,8 +36,6 @@ READY_S: Final = 40.0
 ELECTED_S: Final = 40.0
 SETTLED_S: Final = 60.0
 SHOWN_MAX: Final = 20
-STATES: Final = {"run": "running", "stop": "stopped", "delete": None}
-"""What a service's job shows once it has become what is wished."""
 ETCD_ANSWERS_LATE_S: Final = 0.002
 
 
@@ -220,7 +212,11 @@ class Stage:
         """Everything becomes what is declared, and the judge finds nothing."""
         found = []
         try:
-            wait_until(lambda: self._as_wished(load), "all to be as declared", SETTLED_S)
+            wait_until(
+                lambda: as_wished(load, self.master, self.leader().daemon.api),
+                "all to be as declared",
+                SETTLED_S,
+            )
         except AssertionError as unsettled:
             found.append(str(unsettled))
         evidence = self.evidence(load)
@@ -228,33 +224,19 @@ class Stage:
         assert not found, "\n".join([f"{len(found)} violations", *found[:SHOWN_MAX]])
         return evidence
 
-    def _as_wished(self, load: Load) -> bool:
-        api = self.leader().daemon.api
-        live = defaultdict(list)
-        for task in self.master.framework(api.status()["framework_id"]).live():
-            live[job_of(task)].append((task["id"], task["state"]))
-        states = _states(api)
-        for job, wish in load.wished.items():
-            tasks, wanted = live[job], 0 if is_batch(job) else wish.instances
-            running = [task_id for task_id, state in tasks if state == "TASK_RUNNING"]
-            assert len(running) == len(tasks) == wanted, f"{job}: {wish}, {tasks}"
-            state = "ended" if is_batch(job) else STATES[wish.desired]
-            assert states.get(job) == state, f"{job}: {wish}, {states.get(job)}"
-        return True
-
     # ---- the evidence ---------------------------------------------------------------------------
 
     def evidence(self, load: Load) -> Evidence:
-        to_master = _connections(tap for each in self.instances for tap in each.master_taps)
-        to_etcd = _connections(tap for each in self.instances for tap in each.etcd_taps)
+        to_master = connections(tap for each in self.instances for tap in each.master_taps)
+        to_etcd = connections(tap for each in self.instances for tap in each.etcd_taps)
         # The last acknowledgements may be on their way: what follows from something is read before
         # it, so that nothing seems to come from nowhere.
-        updates = [one for each in to_master for one in _updates(each)]
+        updates = [one for each in to_master for one in updates_on(each)]
         told = {update.task for update in updates if update.state == "TASK_FINISHED"}
         finished = self.master.finished() | told
         lives = self.master.lives(updates)
-        said = sorted(one for each in to_master for one in _said(each))
-        answered = sorted(one for each in to_etcd for one in _answered(each))
+        said = sorted(one for each in to_master for one in said_on(each))
+        answered = sorted(one for each in to_etcd for one in answers_on(each))
         return Evidence(
             PREFIX,
             changes=self.witness.history(),
@@ -266,60 +248,3 @@ class Stage:
             batches={job: wish.instances for job, wish in load.wished.items() if is_batch(job)},
             requests=load.requests,
         )
-
-
-def _states(api: RestClient) -> dict[str, str]:
-    """The state of each job."""
-    states: dict[str, str] = {}
-    after: str | None = ""
-    while after is not None:
-        page = api.get(f"/v1/jobs?limit=1000&after={quote(after)}")
-        states |= {job["job"]: job["state"] for job in page["items"]}
-        after = page["next"]
-    return states
-
-
-def _connections(taps: Iterable[Tap]) -> list[Connection]:
-    return [one for tap in taps for one in tap.connections]
-
-
-def _said(connection: Connection) -> Iterator[Said]:
-    for at, call in mesos_wire.calls(connection.chunks):
-        kind = Call.Type.Name(call.type)
-        match call.type:
-            case Call.ACCEPT:
-                tasks = [
-                    task.task_id.value
-                    for operation in call.accept.operations
-                    for task in operation.launch.task_infos
-                ]
-                yield Said(at, connection.daemon, kind, tuple(tasks))
-            case Call.ACKNOWLEDGE:
-                task = call.acknowledge.task_id.value
-                yield Said(at, connection.daemon, kind, (task,), call.acknowledge.uuid)
-            case Call.KILL:
-                yield Said(at, connection.daemon, kind, (call.kill.task_id.value,))
-            case _:
-                yield Said(at, connection.daemon, kind)
-
-
-def _updates(connection: Connection) -> Iterator[Update]:
-    for at, event in mesos_wire.events(connection.chunks):
-        if event.type == Event.UPDATE:
-            status = event.update.status
-            yield Update(at, status.task_id.value, status.uuid, TaskState.Name(status.state))
-
-
-def _answered(connection: Connection) -> Iterator[Answered]:
-    """Transactions that were committed; also one whose repetition found its own mark, or our own
-    leadership, at the revision of the first try."""
-    for message in grpc_wire.messages(connection.chunks):
-        if message.outwards or message.path != "/etcdserverpb.KV/Txn":
-            continue
-        answer = pb.TxnResponse.FromString(message.data)
-        if answer.succeeded:
-            yield Answered(message.at, connection.daemon, answer.header.revision)
-            continue
-        for response in answer.responses:
-            for found in response.response_range.kvs:
-                yield Answered(message.at, connection.daemon, found.mod_revision)

@@ -7,7 +7,7 @@ after another. A seed is in the test's id: `pytest -k leader_paused-7` runs that
 import itertools
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -42,7 +42,8 @@ def test_nothing_is_lost_or_doubled_under_some_faults_after_each_other(
 
 @pytest.mark.parametrize(("name", "seed"), [*itertools.product(faults.ALL, range(SEEDS))])
 def test_nothing_is_lost_or_doubled_under(name: str, seed: int, tmp_path: Path) -> None:
-    _play([faults.ALL[name]], Random(f"{name}-{seed}"), tmp_path, seed)
+    options = faults.ETCD_OPTIONS.get(name, [])
+    _play([faults.ALL[name]], Random(f"{name}-{seed}"), tmp_path, seed, etcd_options=options)
 
 
 @pytest.mark.real_mesos
@@ -66,8 +67,9 @@ def _play(
     folder: Path,
     seed: int,
     make_master: Callable[[Path], WitnessedMaster] = Emulated,
+    etcd_options: Sequence[str] = (),
 ) -> None:
-    with Stage(folder, NETWORK, make_master) as stage:
+    with Stage(folder, NETWORK, make_master, etcd_options=etcd_options) as stage:
         with stage.load(seed) as load:
             for scene in scenes:
                 load.await_work()

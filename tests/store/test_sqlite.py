@@ -6,7 +6,6 @@ import random
 import shutil
 import sqlite3
 import stat
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -20,6 +19,7 @@ from scheduler.errors import StoreRefused, StoreUnreadable
 from scheduler.store.sqlite import BATCH_WRITES_MAX, SqliteStore
 from tests.store import samples
 from tests.store.running import contents, running, stored_in
+from tests.support.small_disk import fill, small_disk
 
 
 async def filled(file: Path, instances: int = 2_000) -> None:
@@ -227,37 +227,20 @@ async def test_a_link_and_its_file_are_one_store(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MB, where this machine lets us have one."""
-    directory = tmp_path / "disk"
-    directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "none", str(directory)]
-    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode != 0:
-        pytest.skip("mounting a small file system is not allowed here")
-    yield directory
-    subprocess.run(["umount", str(directory)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
 
 
-def fill(directory: Path) -> Path:
-    """Takes all the space that is left; returns the file to remove."""
-    ballast = directory / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(65_536))
-        except OSError:
-            return ballast
-
-
-async def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
-    file = small_disk / "offerd.db"
+async def test_a_full_disk_refuses_and_recovers(disk: Path) -> None:
+    file = disk / "offerd.db"
     store = SqliteStore(file)
     await store.open()
     records: list[Instance] = [samples.instance(index) for index in range(1_000)]
     async with running(store) as run:
         run.submit([Put(record) for record in records[:500]], "before")
         await run.until_done("before")
-        ballast = fill(small_disk)
+        ballast = fill(disk)
         run.submit([Put(record) for record in records[500:]], "during")
         await run.until(lambda said: len(said) == 2)
         assert "no space is left" in run.said[1]
@@ -270,9 +253,9 @@ async def test_a_full_disk_refuses_and_recovers(small_disk: Path) -> None:
     assert len(await stored_in(file)) == 1_001
 
 
-async def test_a_new_store_on_a_full_disk_is_refused(small_disk: Path) -> None:
-    ballast = fill(small_disk)
-    file = small_disk / "offerd.db"
+async def test_a_new_store_on_a_full_disk_is_refused(disk: Path) -> None:
+    ballast = fill(disk)
+    file = disk / "offerd.db"
     with pytest.raises(StoreRefused, match=r"offerd\.db"):
         await SqliteStore(file).open()
     ballast.unlink()
