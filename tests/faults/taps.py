@@ -63,11 +63,13 @@ class Tap:
         self.address = f"{HOST}:{port}"
 
     async def close(self) -> None:
+        self._refuses = True
         if self._server is not None:
             self._server.close()
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
 
     def hold(self) -> None:
         self._open.clear()
@@ -93,13 +95,20 @@ class Tap:
         recorded = Connection(self._daemon)
         self.connections.append(recorded)
         self._writers.add(near_writer)
-        host, port = self._target.rsplit(":", 1)
         try:
             await self._open.wait()
+            await self._connect(near, near_writer, recorded)
+        finally:
+            self._writers.discard(near_writer)
+            near_writer.transport.abort()
+
+    async def _connect(
+        self, near: asyncio.StreamReader, near_writer: asyncio.StreamWriter, recorded: Connection
+    ) -> None:
+        host, port = self._target.rsplit(":", 1)
+        try:
             far, far_writer = await asyncio.open_connection(host, int(port))
         except OSError:
-            near_writer.transport.abort()
-            self._writers.discard(near_writer)
             return
         self._writers.add(far_writer)
         try:
@@ -107,8 +116,7 @@ class Tap:
                 group.create_task(self._outwards(near, far_writer, recorded))
                 group.create_task(self._inwards(far, near_writer, recorded))
         finally:
-            self._writers -= {near_writer, far_writer}
-            near_writer.transport.abort()
+            self._writers.discard(far_writer)
             far_writer.transport.abort()
 
     async def _outwards(

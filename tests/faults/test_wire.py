@@ -1,6 +1,7 @@
 """What taps record, and what is read out of it: compared with what really went by."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterator
 from random import Random
 from typing import Final
@@ -119,19 +120,31 @@ def test_events_are_read_from_records_that_lie_across_chunks() -> None:
 # ---- what taps do -------------------------------------------------------------------------------
 
 
-async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A server that says back what it is told."""
-    while data := await reader.read(100):
-        writer.write(data)
-    writer.close()
-
-
 @pytest_asyncio.fixture
 async def echo(taps: Taps) -> AsyncIterator[Tap]:
     """A tap before a server that says back what it is told."""
+    saying: set[asyncio.Task[None] | None] = set()
+
+    async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        saying.add(asyncio.current_task())
+        with contextlib.suppress(ConnectionError):
+            while data := await reader.read(100):
+                writer.write(data)
+        await end(writer)
+
     async with await asyncio.start_server(say, f"{NETWORK}.9", 0) as server:
         host, port = server.sockets[0].getsockname()
-        yield taps.tap("d", f"{host}:{port}", answers_late_s=0.01)
+        tap = taps.tap("d", f"{host}:{port}", answers_late_s=0.01)
+        yield tap
+        taps.refuse(tap)
+        async with asyncio.timeout(DEADLINE_S):
+            await asyncio.gather(*(task for task in saying if task is not None))
+
+
+async def end(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def test_a_tap_holds_bytes_back_and_then_lets_them_go(taps: Taps, echo: Tap) -> None:
@@ -144,7 +157,7 @@ async def test_a_tap_holds_bytes_back_and_then_lets_them_go(taps: Taps, echo: Ta
         await asyncio.wait_for(reader.readexactly(1), 0.3)
     taps.heal(echo)
     assert await asyncio.wait_for(reader.readexactly(1), DEADLINE_S) == b"2"
-    writer.close()
+    await end(writer)
     (recorded,) = echo.connections
     assert [(one.outwards, one.data) for one in recorded.chunks] == [
         *((True, b"1"), (False, b"1")),
@@ -170,4 +183,4 @@ async def test_a_tap_that_refuses_cuts_what_stands_and_what_comes(taps: Taps, ec
     again.write(b"3")
     assert await asyncio.wait_for(reader.readexactly(1), DEADLINE_S) == b"3"
     for one in (writer, refused, again):
-        one.close()
+        await end(one)
