@@ -10,6 +10,7 @@ from scheduler.core.model.job import (
     JobSpec,
     Kind,
     Port,
+    Preferences,
     Restart,
     RestartPolicy,
     Shell,
@@ -55,6 +56,7 @@ def a_service(
     unreachable: Unreachable | None = None,
     min_healthy_s: float = 10.0,
     labels: Mapping[str, str] | None = None,
+    prefer: Preferences | None = None,
 ) -> JobSpec:
     return JobSpec(
         job=JobId(job),
@@ -66,6 +68,7 @@ def a_service(
         restart=restart or Restart(),
         unreachable=unreachable or Unreachable(),
         update=Update(min_healthy_s),
+        prefer=prefer or Preferences(),
     )
 
 

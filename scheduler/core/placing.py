@@ -152,6 +152,9 @@ class Placing:
         elif not waiting.active and not waiting.backoff:
             desk.history.placed(job.id, desk.now.wall)
         desk.shares.count(job)
+        if made:
+            for other in desk.state.neighbours.asking_for(job.id):
+                desk.queue.call(other)
         if made < len(indexes):
             if job.counted_by:
                 group = present_group(desk.state, job)

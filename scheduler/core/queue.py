@@ -221,6 +221,14 @@ class Queue:
         if group is not None and group.active:
             self._rouse(group)
 
+    def call(self, job: JobId) -> None:
+        """Something outside of the job changed that may let it fit on agents whose offers were
+        turned down."""
+        group = self._groups.get(job)
+        if group is not None and group.active:
+            self._rouse(group)
+            self.woken[job] = group.role
+
     def stir_helped(self, role: Role, rows: Rows, fresh: Indexes) -> None:
         """Rows came that had not been there before: wake whom they may hold."""
         for job in self._lines[role].demand.helped_by(rows, fresh):

@@ -5,6 +5,7 @@ for the engine's own writes, so what runs is what is stored.
 from typing import NamedTuple
 
 from scheduler.core.jobs.job import Job
+from scheduler.core.jobs.neighbours import Neighbours
 from scheduler.core.model.ids import InstanceKey, JobId, TaskId, Uid, parse_task_id
 from scheduler.core.model.instance import Attempt, Instance
 from scheduler.core.records import FrameworkKey, FrameworkRecord, JobRecord, Record, RecordKey
@@ -23,6 +24,7 @@ class State:
         self.framework: FrameworkRecord | None = None
         self.jobs: dict[JobId, Job] = {}
         self.orphans: dict[InstanceKey, Instance] = {}
+        self.neighbours = Neighbours()
 
     def apply(self, record: Record) -> None:
         match record:
@@ -48,6 +50,7 @@ class State:
                     job.drop_instance(key.instance)
             case str():
                 self.jobs.pop(key, None)
+                self.neighbours.remove(key)
 
     def find(self, task: TaskId) -> Found | None:
         """The attempt with this id, live or among the ended ones kept."""
@@ -76,6 +79,8 @@ class State:
 
     def _apply_job(self, record: JobRecord) -> None:
         job = self.jobs.get(record.spec.job)
+        if job is None or job.spec is not record.spec:
+            self.neighbours.put(record.spec)
         if job is not None:
             job.set_record(record)
             return

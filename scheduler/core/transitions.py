@@ -85,6 +85,7 @@ def _changed(attempt: Attempt, status: StatusUpdated, new: AttemptState, wall: f
         message=status.message,
         away_since=away_since,
         end=attempt.end,
+        attributes=attempt.attributes,
     )
 
 

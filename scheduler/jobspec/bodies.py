@@ -43,9 +43,9 @@ class Body(BaseModel):
 BodyT = TypeVar("BodyT", bound=Body)
 
 
-def refusal(text: str) -> PydanticCustomError:
+def refusal(text: str, inner: KeyPath = ()) -> PydanticCustomError:
     """What a validator raises for pydantic to collect."""
-    return PydanticCustomError("wrong", "{text}", {"text": text})
+    return PydanticCustomError("wrong", "{text}", {"text": text, "inner": inner})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,7 +59,7 @@ class Checked:
         try:
             return self.parse(value)
         except Wrong as error:
-            raise refusal(str(error)) from error
+            raise refusal(str(error), error.path) from error
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: GetCoreSchemaHandler
@@ -130,7 +130,7 @@ def _finding(model: type[Body], detail: ErrorDetails) -> Finding:
         case _ if len(path) > 1 and path[-1] == "[key]":
             return Finding(path[:-1], detail["msg"], At.KEY)
         case _:
-            return Finding(path, detail["msg"])
+            return Finding((*path, *detail.get("ctx", {}).get("inner", ())), detail["msg"])
 
 
 def _unknown_key(model: type[Body], path: KeyPath) -> Finding:

@@ -21,6 +21,7 @@ def cross_findings(job: Mapping[str, object]) -> list[Finding]:
         *_variables_of_ours(job),
         *_probe(job),
         *_backoff(job),
+        *_targets(job),
     ]
 
 
@@ -96,6 +97,22 @@ def _backoff(job: Mapping[str, object]) -> Iterator[Finding]:
     if initial > most:
         key = "initial" if "initial" in backoff else "max"
         yield Finding(("restart", "backoff", key), "initial is longer than max")
+
+
+def _targets(job: Mapping[str, object]) -> Iterator[Finding]:
+    seen: set[str] = set()
+    for index, spread in enumerate(_list(job, "spread")):
+        if not isinstance(spread, dict):
+            continue
+        attribute = spread.get("attribute")
+        if isinstance(attribute, str) and attribute in seen:
+            text = f"{quoted(attribute)} is spread twice (once)"
+            yield Finding(("spread", index, "attribute"), text)
+        elif isinstance(attribute, str):
+            seen.add(attribute)
+        percents = [one for one in _mapping(spread, "targets").values() if isinstance(one, int)]
+        if sum(percents) > 100:
+            yield Finding(("spread", index, "targets"), f"sum up to {sum(percents)} (at most 100)")
 
 
 def _has(job: Mapping[str, object], path: KeyPath) -> bool:

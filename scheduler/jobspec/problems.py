@@ -17,7 +17,12 @@ KeyPath = tuple[str | int, ...]
 
 
 class Wrong(ValueError):
-    """A value is refused; the text says what is wrong and, in brackets, what is allowed."""
+    """A value is refused; the text says what is wrong and, in brackets, what is allowed. `path`
+    leads from the value to the piece of it that is meant."""
+
+    def __init__(self, text: str, path: KeyPath = ()) -> None:
+        super().__init__(text)
+        self.path = path
 
 
 class At(enum.Enum):

@@ -13,7 +13,8 @@ from pydantic import BeforeValidator, ConfigDict, Field, JsonValue
 
 from scheduler.core.model.job import (
     INSTANCES_MAX,
-    Constraint,
+    Affinity,
+    Condition,
     ContainerType,
     HealthCheck,
     HttpProbe,
@@ -21,13 +22,23 @@ from scheduler.core.model.job import (
     OnReturn,
     Restart,
     RestartPolicy,
+    Strategy,
     TcpProbe,
     Unreachable,
     Update,
 )
 from scheduler.core.model.resources import MILLI, to_milli
 from scheduler.jobspec.bodies import Body, Checked
-from scheduler.jobspec.constraints import CONSTRAINT_PATTERN, FORMS, parse_constraint
+from scheduler.jobspec.constraints import (
+    AFFINITY_SCHEMA,
+    CONDITION_SCHEMA,
+    FORMS,
+    WEIGHT_DEFAULT,
+    WEIGHT_MAX,
+    parse_affinity,
+    parse_condition,
+    parse_spread_attribute,
+)
 from scheduler.jobspec.fields import (
     DURATION,
     NEVER,
@@ -67,6 +78,9 @@ GPUS_MAX = 1_000
 PORTS_MAX = 100
 ARTIFACTS_MAX = 100
 CONSTRAINTS_MAX = 20
+AFFINITIES_MAX = 20
+SPREADS_MAX = 5
+TARGETS_MAX = 100
 RETRIES_MAX = 1_000
 RETRIES_DEFAULT = 3
 ATTEMPTS_MAX = RETRIES_MAX + 1
@@ -249,9 +263,23 @@ class UpdateBody(Body):
     )
 
 
-ConstraintText = Annotated[
-    Constraint, Checked(parse_constraint, {"type": "string", "pattern": CONSTRAINT_PATTERN})
-]
+class SpreadBody(Body):
+    attribute: Annotated[str, Checked(parse_spread_attribute, TEXT)] = Field(
+        description="whose values share the tasks: zone"
+    )
+    targets: Annotated[dict[Text, Annotated[int, whole(0, 100)]], Field(max_length=TARGETS_MAX)] = (
+        Field(
+            default={},
+            description="percent for each value; what they leave is for the other values",
+        )
+    )
+    weight: Annotated[int, whole(1, WEIGHT_MAX)] = Field(
+        default=WEIGHT_DEFAULT, description="how much it counts beside affinities and other spreads"
+    )
+
+
+ConditionEntry = Annotated[Condition, Checked(parse_condition, CONDITION_SCHEMA)]
+AffinityEntry = Annotated[Affinity, Checked(parse_affinity, AFFINITY_SCHEMA)]
 _NO_POLICY: dict[str, JsonValue] = {"policy": False, "attempts": False}
 
 
@@ -276,7 +304,7 @@ class JobBody(Body):
     )
     later: ClassVar[frozenset[str]] = frozenset(
         {
-            *("limits", "volumes", "networks", "affinities", "spread", "pod"),
+            *("limits", "volumes", "networks", "pod"),
             *("after", "gang", "schedule", "timezone", "overlap", "missed", "deadline"),
         }
     )
@@ -318,8 +346,20 @@ class JobBody(Body):
     artifacts: Annotated[list[ArtifactEntry], Field(max_length=ARTIFACTS_MAX)] = Field(
         default=[], description="fetched into the sandbox before the start: addresses, or mappings"
     )
-    constraints: Annotated[list[ConstraintText], Field(max_length=CONSTRAINTS_MAX)] = Field(
+    constraints: Annotated[list[ConditionEntry], Field(max_length=CONSTRAINTS_MAX)] = Field(
         default=[], description=f"where it may run: {FORMS}"
+    )
+    affinities: Annotated[list[AffinityEntry], Field(max_length=AFFINITIES_MAX)] = Field(
+        default=[],
+        description="where it would rather run: constraints with `weight N`, from -100 to 100",
+    )
+    spread: Annotated[list[SpreadBody], Field(max_length=SPREADS_MAX)] = Field(
+        default=[], description="attributes among whose values the tasks are shared out"
+    )
+    placement: Annotated[str, choice(*Strategy)] = Field(
+        default=Strategy.BIN_PACK.value,
+        description="which agent is taken among equals: the fullest (`bin_pack`), the emptiest "
+        "(`spread`) or any (`random`)",
     )
     checks: ChecksBody = Field(default=ChecksBody(), description="how a task proves that it works")
     kill: KillBody = Field(default=KillBody(), description="how a task is stopped")

@@ -21,16 +21,20 @@ from scheduler.core.model.job import (
     Kind,
     OnReturn,
     Port,
+    Preferences,
     Restart,
     RestartPolicy,
     Shell,
+    Spread,
+    Strategy,
+    Target,
     TcpProbe,
     Template,
     Unreachable,
     Update,
 )
 from scheduler.core.model.resources import MILLI, Amounts
-from scheduler.jobspec.constraints import constraint_value
+from scheduler.jobspec.constraints import WEIGHT_DEFAULT, affinity_value, condition_value
 from scheduler.jobspec.fields import NEVER
 from scheduler.jobspec.quantities import decimal_number, duration_text, size_text
 from scheduler.jobspec.schema import (
@@ -38,6 +42,7 @@ from scheduler.jobspec.schema import (
     RETRIES_DEFAULT,
     HealthBody,
     JobBody,
+    SpreadBody,
 )
 from scheduler.jobspec.yaml_text import document_text
 
@@ -62,7 +67,17 @@ def spec_of(body: JobBody, defaults: JobDefaults) -> JobSpec:
             body.unreachable.replace_after, OnReturn(body.unreachable.on_return)
         ),
         update=Update(body.update.min_healthy_time),
+        prefer=Preferences(
+            affinities=tuple(body.affinities),
+            spread=tuple(_spread(one) for one in body.spread),
+            strategy=Strategy(body.placement),
+        ),
     )
+
+
+def _spread(body: SpreadBody) -> Spread:
+    targets = tuple(Target(value, percent) for value, percent in sorted(body.targets.items()))
+    return Spread(body.attribute, targets, body.weight)
 
 
 def _template(body: JobBody, defaults: JobDefaults) -> Template:
@@ -139,7 +154,8 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "ports": [_given(name=port.name, host=port.host) for port in template.ports],
         "env": dict(template.env),
         "artifacts": [_artifact_value(artifact) for artifact in template.artifacts],
-        "constraints": [constraint_value(condition) for condition in template.constraints],
+        "constraints": [condition_value(condition) for condition in template.constraints],
+        **_preference_values(spec.prefer),
         "checks": {} if template.health is None else {"health": _health_value(template.health)},
         "kill": _changed("grace", template.kill_grace_s, KILL_GRACE_S_DEFAULT),
         "restart": _restart_value(spec),
@@ -229,6 +245,24 @@ def _probe_value(probe: HttpProbe | TcpProbe | CommandProbe) -> dict[str, object
             return {"tcp": {"port": port}}
         case CommandProbe(line):
             return {"command": line}
+
+
+def _preference_values(prefer: Preferences) -> dict[str, object]:
+    packs = prefer.strategy is Strategy.BIN_PACK
+    return {
+        "affinities": [affinity_value(affinity) for affinity in prefer.affinities],
+        "spread": [_spread_value(spread) for spread in prefer.spread],
+        "placement": None if packs else prefer.strategy.value,
+    }
+
+
+def _spread_value(spread: Spread) -> dict[str, object]:
+    targets = {target.value: target.percent for target in spread.targets}
+    return _given(
+        attribute=spread.attribute,
+        targets=targets or None,
+        weight=None if spread.weight == WEIGHT_DEFAULT else spread.weight,
+    )
 
 
 def _restart_value(spec: JobSpec) -> dict[str, object]:

@@ -54,7 +54,36 @@ def _some(**optional: st.SearchStrategy[object]) -> st.SearchStrategy[dict[str, 
 
 
 CONSTRAINT = st.sampled_from(
-    ["hostname unique", "rack like r[12]", "@region is eu", "zone is a b", "hostname like web-.*"]
+    [
+        *("hostname unique", "rack like r[12]", "@region is eu", "zone is a b", "@zone cluster"),
+        *("hostname like web-.*", "zone group_by", "zone group_by 3", "rack max_per 2"),
+        *("disk in [ssd, nvme 2]", "os unlike win.*", "kernel >= 5.10", "cores < 8", "gen <= v2.1"),
+        *("x > -2.5", "@agent is S-1", "@job unlike team/.*", "@job in [db]"),
+    ]
+)
+_PLAIN = CONSTRAINT.filter(
+    lambda text: not any(word in text for word in ("unique", "cluster", "group_by", "max_per"))
+)
+_COMBINED: st.SearchStrategy[object] = st.recursive(
+    _PLAIN,
+    lambda inner: st.one_of(
+        st.fixed_dictionaries({"all": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"any": st.lists(inner, min_size=1, max_size=3)}),
+        st.fixed_dictionaries({"not": st.one_of(inner, st.lists(inner, min_size=2, max_size=3))}),
+    ),
+    max_leaves=4,
+).filter(lambda value: isinstance(value, dict))
+WEIGHT = st.integers(-100, 100)
+AFFINITY = st.one_of(
+    st.builds("{} weight {}".format, _PLAIN, WEIGHT),
+    st.builds(lambda value, weight: {**value, "weight": weight}, _COMBINED, WEIGHT),
+)
+SPREAD = st.fixed_dictionaries(
+    {"attribute": st.sampled_from(["zone", "hostname", "@region"])},
+    optional={
+        "targets": st.dictionaries(TEXT, st.integers(0, 33), min_size=1, max_size=3),
+        "weight": st.integers(1, 100),
+    },
 )
 ARTIFACT = st.sampled_from(["https://example.com/a.tgz", "/opt/a.tgz"]) | st.fixed_dictionaries(
     {"uri": st.just("https://example.com/b")},
@@ -125,7 +154,10 @@ _COMMON = {
     "user": st.sampled_from(["nobody", "no", "007"]),
     "env": st.dictionaries(ENV_NAME, TEXT | st.just(""), max_size=3),
     "artifacts": st.lists(ARTIFACT, max_size=2),
-    "constraints": st.lists(CONSTRAINT, max_size=2),
+    "constraints": st.lists(CONSTRAINT | _COMBINED, max_size=2),
+    "affinities": st.lists(AFFINITY, max_size=2),
+    "spread": st.lists(SPREAD, max_size=2, unique_by=lambda spread: str(spread["attribute"])),
+    "placement": st.sampled_from(["bin_pack", "spread", "random"]),
     "kill": _some(grace=DURATION),
     "unreachable": _some(
         replace_after=DURATION | st.just("never"),

@@ -9,7 +9,8 @@ from tests.jobspec.documents import BATCH, DEFAULTS, SERVICE
 DURATIONS = "(250ms, 10s, 5m, 1h30m, 2d)"
 SIZES = "(512KiB, 256MiB, 1.5GiB, 1TiB, or KB, MB, GB, TB)"
 NAME = "(a-z, 0-9 and - inside, parts joined by /: web, team/web)"
-CONSTRAINTS = "(hostname unique, ATTRIBUTE is VALUE, ATTRIBUTE like EXPRESSION)"
+CONSTRAINTS = "(rack is r1, zone group_by 3, hostname unique; or a mapping of all, any or not)"
+WEIGHT = "weight must be a whole number from -100 to 100"
 LATER = "is not carried out by this version"
 
 
@@ -26,8 +27,6 @@ KEYS_AND_KINDS = [
     ("volumes: []", f"5: volumes: {LATER}"),
     ("limits: {cpus: 2}", f"5: limits: {LATER}"),
     ("networks: [{name: overlay}]", f"5: networks: {LATER}"),
-    ("affinities: [disk is ssd weight 50]", f"5: affinities: {LATER}"),
-    ("spread: [{attribute: zone}]", f"5: spread: {LATER}"),
     ("pod: []", f"5: pod: {LATER}"),
     ("after: [extract]", f"5: after: {LATER}"),
     ("gang: true", f"5: gang: {LATER}"),
@@ -141,11 +140,17 @@ DURATIONS_AND_POLICIES = [
 ]
 CONSTRAINT_LINES = [
     ("hostname", f'"hostname" is not a constraint {CONSTRAINTS}'),
-    ("zone group_by 3", f'operator "group_by" {LATER} {CONSTRAINTS}'),
-    ("rack unique", f'"rack unique" {LATER} (hostname unique)'),
+    ("zone groupby 3", '"groupby" is no operator (did you mean group_by?)'),
+    ("zone group_by many", '"many" is no number of 1 to 1000 (zone group_by 3)'),
+    ("rack max_per", '"" is no number of 1 to 100000 (rack max_per 3)'),
+    ("rack max_per 0", '"0" is no number of 1 to 100000 (rack max_per 3)'),
+    ("disk in ssd", '"ssd" is no list (disk in [one, other])'),
+    ("disk in [ssd,]", '"[ssd,]" has an empty value (disk in [one, other])'),
+    ("kernel >= new", '"new" is neither a number nor a version (8, 2.5, 5.10.1)'),
+    ("@job unique", "@job takes no unique (is, in, like or unlike)"),
     ("hostname unique 2", 'unique takes no value, not "2" (hostname unique)'),
-    ("rack is", '"rack is" has no value (rack is VALUE)'),
-    ("@host is a", '"@host" is no attribute (hostname, @region, @zone, or a name)'),
+    ("rack is", "is has no value (rack is VALUE)"),
+    ("@host is a", '"@host" is no attribute (hostname, @agent, @region, @zone, or a name)'),
     (
         "rack like r[12",
         '"r[12" is not a regular expression: a class does not end',
@@ -156,6 +161,63 @@ CONSTRAINT_LINES = [
 
 @pytest.mark.parametrize(("line", "message"), KEYS_AND_KINDS + VALUES + DURATIONS_AND_POLICIES)
 def test_a_wrong_line_is_told_with_its_place(line: str, message: str) -> None:
+    assert messages(with_key(line)) == [f"web.yaml:{message}"]
+
+
+COMBINED_LINES = [
+    ("{}", "7: constraints[1]: must have one key, not 0 (all, any or not)"),
+    ("{either: []}", '7: constraints[1]: "either" is unknown (all, any or not)'),
+    ("{any: rack is r1}", "7: constraints[1].any: must be a list, not text"),
+    ("{any: []}", "7: constraints[1].any: must not be empty (conditions)"),
+    ("{not: hostname}", f'7: constraints[1].not: "hostname" is not a constraint {CONSTRAINTS}'),
+    (
+        "\n    any:\n    - rack is r1\n    - not:\n      - os is\n",
+        "11: constraints[1].any[1].not[0]: is has no value (os is VALUE)",
+    ),
+    (
+        "{all: [rack is r1, zone unique]}",
+        "7: constraints[1].all[1]: unique stands for itself only, not in here",
+    ),
+    (
+        "{not: {not: {not: {not: {not: {not: {not: {not: {not: {not: {not: a is b}}}}}}}}}}}",
+        f"7: constraints[1]{'.not' * 10}: is nested too deeply (at most 5 times)",
+    ),
+]
+PREFERENCE_LINES = [
+    ("affinities: [disk is ssd weight 101]", "5: affinities[0]: " + WEIGHT),
+    ("affinities: [{not: disk is ssd, weight: much}]", "5: affinities[0]: " + WEIGHT),
+    (
+        "affinities: [zone group_by 3 weight 5]",
+        "5: affinities[0]: group_by is no preference (use spread, or a constraint)",
+    ),
+    ("affinities: [{any: [a]}]", f'5: affinities[0].any[0]: "a" is not a constraint {CONSTRAINTS}'),
+    ("spread: [{}]", "5: spread[0].attribute: is missing (whose values share the tasks: zone)"),
+    (
+        "spread: [{attribute: '@job'}]",
+        "5: spread[0].attribute: @job has no value of its own for each task (another attribute)",
+    ),
+    (
+        "spread: [{attribute: zone, targets: {a: 60, b: 50}}]",
+        "5: spread[0].targets: sum up to 110 (at most 100)",
+    ),
+    (
+        "spread: [{attribute: zone}, {attribute: zone}]",
+        '5: spread[1].attribute: "zone" is spread twice (once)',
+    ),
+    ("placement: binpack", '5: placement: must be bin_pack or spread or random, not "binpack"'),
+]
+
+
+@pytest.mark.parametrize(("constraint", "message"), COMBINED_LINES)
+def test_a_wrong_piece_of_a_combination_is_told_with_its_own_place(
+    constraint: str, message: str
+) -> None:
+    text = with_key(f"constraints:\n- hostname unique\n- {constraint}")
+    assert messages(text) == [f"web.yaml:{message}"]
+
+
+@pytest.mark.parametrize(("line", "message"), PREFERENCE_LINES)
+def test_a_wrong_preference_is_told_with_its_place(line: str, message: str) -> None:
     assert messages(with_key(line)) == [f"web.yaml:{message}"]
 
 

@@ -73,6 +73,7 @@ FULL = """
 container: {image: a}
 ports: [{name: http}]
 artifacts: [{uri: /a}]
+spread: [{attribute: zone}]
 checks: {health: {http: {port: http}}}
 """
 
@@ -92,9 +93,11 @@ def test_the_default_of_a_setting_is_the_one_in_its_row(row: Row) -> None:
     assert load_settings(None, {name: row.default.strip("`")}) == load_settings(None, {})
 
 
-def test_the_example_of_the_page_is_a_job() -> None:
-    (example,) = re.findall(r"```yaml\n(.*?)```", (DOCS / "jobs.md").read_text(), re.DOTALL)
-    assert isinstance(from_document(value_of(example), DEFAULTS), JobSpec)
+def test_the_examples_of_the_page_are_a_job_and_a_piece_of_one() -> None:
+    examples = re.findall(r"```yaml\n(.*?)```", (DOCS / "jobs.md").read_text(), re.DOTALL)
+    whole, piece = examples
+    for example in (whole, SERVICE + piece):
+        assert isinstance(from_document(value_of(example), DEFAULTS), JobSpec)
 
 
 @pytest.mark.parametrize(
