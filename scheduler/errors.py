@@ -3,6 +3,7 @@
     OfferdError
     ├── SettingsError         the configuration cannot be used
     ├── JobFileError          a job file cannot be used (all its problems, each with its line)
+    ├── BackupUnusable        a backup's file cannot be used, or not be written
     ├── MesosError            the master, or the connection to it
     │   ├── RecordioError     the event stream is not RecordIO
     │   ├── CallsFull         the bound of unanswered calls is reached
@@ -46,6 +47,10 @@ class SettingsError(OfferdError):
 
 
 class JobFileError(OfferdError):
+    exit_code = 2
+
+
+class BackupUnusable(OfferdError):
     exit_code = 2
 
 
@@ -163,3 +168,12 @@ class AgentSilent(SandboxError):
 
 class InvariantBroken(OfferdError):
     exit_code = 30
+
+
+def first_of(group: BaseExceptionGroup[OfferdError]) -> OfferdError:
+    """The first cause in a group, however deep it is."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, OfferdError)
+    return error

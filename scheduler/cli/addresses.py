@@ -26,6 +26,15 @@ def find_task(client: Client, text: str) -> Fields:
     return _by_prefix(client, text)
 
 
+def find_task_to_end(client: Client, text: str) -> str:
+    """The id of the one task that is meant, also of one that is in no record of ours: such a one is
+    named in full."""
+    unknown = client.get("unknown_tasks")["items"]
+    if any(task["id"] == text for task in unknown):
+        return text
+    return str(find_task(client, text)["id"])
+
+
 def _by_id(client: Client, text: str) -> Fields | None:
     try:
         return client.get("tasks", text)

@@ -6,16 +6,19 @@ feed that those who wait to lead follow.
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from scheduler.core.candidate import Candidate
 from scheduler.core.records import Write
 from scheduler.election.open import open_election
+from scheduler.errors import SettingsError
 from scheduler.etcd3.client import Client
 from scheduler.etcd3.settings import TlsFiles
 from scheduler.runtime.daemon import MakeStore
 from scheduler.runtime.protocols import Election, Following, LeaderInfo, Store
 from scheduler.settings import Settings
+from scheduler.store.contents import Contents, EtcdContents, SqliteContents
 from scheduler.store.etcd import EtcdStore
 from scheduler.store.etcd_follow import follow
 from scheduler.store.etcd_layout import prefix_of
@@ -48,6 +51,26 @@ async def open_backing(settings: Settings) -> AsyncIterator[Backing]:
 
     try:
         yield Backing(election, make_store, EtcdFollowing(client, prefix))
+    finally:
+        await client.aclose()
+
+
+@contextlib.asynccontextmanager
+async def open_contents(settings: Settings) -> AsyncIterator[tuple[Contents, Election]]:
+    """All that is kept there, and the office that whoever replaces it must hold. Raises
+    `SettingsError`."""
+    kind, _, rest = settings.store.partition(":")
+    if kind == "memory":
+        raise SettingsError("store: memory: keeps nothing that could be backed up")
+    if not in_etcd(settings.store):
+        yield SqliteContents(Path(rest)), open_election(settings.store)
+        return
+    client = _client(settings)
+    prefix = prefix_of(settings.etcd.prefix, settings.framework.name)
+    ourselves = Candidate(f"a restore on {settings.instance}", None)
+    election = open_election(settings.store, client, prefix, ourselves, settings.election.ttl_s)
+    try:
+        yield EtcdContents(client, prefix), election
     finally:
         await client.aclose()
 

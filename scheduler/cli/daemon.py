@@ -30,7 +30,7 @@ from scheduler.cli.credentials import (
 )
 from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
 from scheduler.core.state import State
-from scheduler.errors import OfferdError, SettingsError
+from scheduler.errors import OfferdError, SettingsError, first_of
 from scheduler.jobspec import JobDefaults
 from scheduler.mesos.codec import FrameworkSettings
 from scheduler.mesos.operator import OperatorClient
@@ -235,10 +235,7 @@ async def _signs_of_life(seat: Seat) -> NoReturn:
 
 def report(group: BaseExceptionGroup[OfferdError]) -> int:
     """Says what ended the daemon, and gives the exit code of the first cause."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    assert isinstance(error, OfferdError)
+    error = first_of(group)
     log.error("daemon.failed", error=str(error), exit_code=error.exit_code)
     sys.stderr.write(f"offerd: {error}\n")
     return error.exit_code

@@ -30,6 +30,8 @@ COMMANDS: Final = {
     "logs": "scheduler.cli.logs:logs",
     "agents": "scheduler.cli.cluster:agents",
     "status": "scheduler.cli.cluster:status",
+    "backup": "scheduler.cli.backup:backup",
+    "restore": "scheduler.cli.backup:restore",
     "run": "scheduler.cli.processes:run",
     "dev": "scheduler.cli.processes:dev",
     "emulate": "scheduler.cli.processes:emulate",

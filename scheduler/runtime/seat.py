@@ -2,7 +2,6 @@
 by, or neither yet. Implements `protocols.Front`."""
 
 import asyncio
-import secrets
 from collections.abc import Callable
 
 from scheduler.core.effects import Answer, Verdict
@@ -13,10 +12,7 @@ from scheduler.errors import InvariantBroken
 from scheduler.runtime.protocols import LeaderInfo
 from scheduler.runtime.standby import Standby
 from scheduler.runtime.term import Term
-
-UID_LETTERS = "abcdefghijkmnpqrstuvwxyz23456789"
-"""Without look-alikes."""
-UID_LENGTH = 10
+from scheduler.runtime.uids import mint_uid
 
 
 class Seat:
@@ -65,8 +61,7 @@ class Seat:
         return self._part.views
 
     def mint_uid(self) -> Uid:
-        """50 random bits, that no two jobs share."""
-        return Uid("".join(secrets.choice(UID_LETTERS) for _ in range(UID_LENGTH)))
+        return mint_uid()
 
     async def ask(self, make: Callable[[Ticket], Command]) -> Answer:
         if isinstance(self._part, Term) and self._part.leading:

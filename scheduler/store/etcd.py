@@ -25,6 +25,7 @@ from scheduler.errors import (
     EtcdUnknownOutcome,
     OfferdError,
     TermEnded,
+    first_of,
 )
 from scheduler.etcd3.client import Client
 from scheduler.etcd3.transactions import Compare, Operation, create, delete, get, mod, put
@@ -158,7 +159,7 @@ class EtcdStore:
             ours = failures.subgroup(OfferdError)
             if ours is None:
                 raise
-            raise _first(ours) from None
+            raise first_of(ours) from None
 
     async def _drive(self, lane: int) -> None:
         submitted = self._submitted[lane]
@@ -266,8 +267,3 @@ class _Refusals:
 
 def _item(response: OperationResult) -> KeyValue | None:
     return response.item if isinstance(response, Got) else None
-
-
-def _first(failures: BaseExceptionGroup[OfferdError]) -> OfferdError:
-    first = failures.exceptions[0]
-    return _first(first) if isinstance(first, BaseExceptionGroup) else first

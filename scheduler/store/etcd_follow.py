@@ -151,10 +151,11 @@ class _Follower:
         if leader is None:
             self._on_leader(None, revision)
         else:
-            self._on_leader(_read_leader(leader), term)
+            self._on_leader(read_leader(leader), term)
 
 
-def _read_leader(leader: KeyValue) -> Candidate:
+def read_leader(leader: KeyValue) -> Candidate:
+    """Who leads, out of the leader key."""
     try:
         return _leader.decode(leader.value)
     except msgspec.MsgspecError as error:

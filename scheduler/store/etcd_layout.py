@@ -17,6 +17,9 @@ from scheduler.store.lanes import LANES
 SCHEMA: Final = 1
 """Of the layout; a record's value carries a schema number of its own."""
 
+RESTORING: Final = b"restoring"
+"""Stands for the number while a restore replaces the records, in many transactions."""
+
 
 def prefix_of(prefix: str, framework_name: str) -> str:
     """What one framework's keys begin with. Its name is one piece, whatever is in it."""
@@ -42,7 +45,13 @@ class Layout:
         return key[len(self.prefix) :].decode(errors="replace")
 
     def check_schema(self, value: bytes) -> None:
-        """Raises `StoreUnreadable` for a layout that this version does not know."""
+        """Raises `StoreUnreadable` for a layout that this version does not know, and for one whose
+        restore is under way or was cut short: no part of it may be taken for the whole."""
+        if value == RESTORING:
+            raise StoreUnreadable(
+                "etcd: a restore is under way, or was not finished; then run it again "
+                "(offerd restore --replace)"
+            )
         if not (value.isdigit() and 1 <= int(value[:9]) <= SCHEMA):
             raise StoreUnreadable(
                 f"etcd: {self.schema.decode(errors='replace')} is {value[:20]!r}, this offerd "

@@ -36,6 +36,8 @@ _SCHEMA_BYTE = bytes([SCHEMA])
 _encoder = msgspec.msgpack.Encoder()
 
 Reader = Callable[[bytes], Record]
+Row = tuple[str, bytes]
+"""A record at rest: its path and its value."""
 
 _READERS: Mapping[int, Mapping[str, Reader]] = {
     1: {

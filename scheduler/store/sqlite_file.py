@@ -1,5 +1,5 @@
-"""One SQLite file of records: open, read a page, write a transaction. Synchronous, and used by one
-thread only (that of `SqliteStore`); it knows nothing of the loop.
+"""One SQLite file of records: open, read a page, write a transaction, read or replace it whole.
+Synchronous, and used by one thread only (that of `SqliteStore`); it knows nothing of the loop.
 
 Durability is SQLite's: a write-ahead log, synced at each commit (`synchronous=FULL`). SQLite's
 errors leave here as ours: `StoreRefused` for what may pass (full, locked, no right, I/O error),
@@ -8,13 +8,14 @@ errors leave here as ours: `StoreRefused` for what may pass (full, locked, no ri
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote
 
 from scheduler.core.records import Record
 from scheduler.errors import StoreError, StoreRefused, StoreUnreadable
-from scheduler.store.records import decode
+from scheduler.store.records import Row, decode
 
 FORMAT = 1
 """Of the tables; a record's value carries a schema number of its own."""
@@ -109,14 +110,13 @@ class SqliteFile:
         verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         if verdict != "ok":
             raise self._damaged(str(verdict))
-        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
-        if not tables:
+        if not _tables_of(connection):
             connection.executescript(_CREATE % FORMAT)
-        elif not {"offerd_schema", "records"} <= tables:
-            raise StoreUnreadable(f"{self._path}: it is an SQLite file, but not one of offerd's")
-        self._check_format(connection)
+        self._check_tables(connection)
 
-    def _check_format(self, connection: sqlite3.Connection) -> None:
+    def _check_tables(self, connection: sqlite3.Connection) -> None:
+        if not {"offerd_schema", "records"} <= _tables_of(connection):
+            raise StoreUnreadable(f"{self._path}: it is an SQLite file, but not one of offerd's")
         row = connection.execute("SELECT max(format) FROM offerd_schema").fetchone()
         if not isinstance(row[0], int) or row[0] < FORMAT:
             raise self._damaged(f"it has no format number that is known ({row[0]!r})")
@@ -189,6 +189,36 @@ class SqliteFile:
                 connection.execute("ROLLBACK")
             raise
 
+    def rows(self) -> Iterator[Row]:
+        """Every row as of one moment, in the order of paths, on a connection of its own that only
+        reads: a daemon may go on writing meanwhile."""
+        if not self._path.exists():
+            raise StoreRefused(f"{self._path}: there is no such file")
+        with self._own_errors():
+            address = f"file:{quote(str(self._path))}?mode=ro"
+            connection = sqlite3.connect(
+                address, uri=True, timeout=LOCK_WAIT_S, isolation_level=None
+            )
+            with closing(connection):
+                connection.execute("BEGIN")
+                self._check_tables(connection)
+                yield from connection.execute("SELECT path, value FROM records ORDER BY path")
+
+    def replace_all(self, rows: Iterable[Row]) -> None:
+        """In one transaction: these rows are all there is, or what was there before still is."""
+        with self._own_errors():
+            connection = self._open_connection
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("DELETE FROM records")
+                connection.executemany("INSERT INTO records (path, value) VALUES (?, ?)", rows)
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        self._check_identities()
+
     def close(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
@@ -230,6 +260,10 @@ class SqliteFile:
         return StoreUnreadable(
             f"{self._path}: it cannot be used as a store: {why}. Keep it, and restore a backup"
         )
+
+
+def _tables_of(connection: sqlite3.Connection) -> set[str]:
+    return {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
 
 
 def _identity_of(path: Path) -> tuple[int, int] | None:

@@ -155,6 +155,8 @@ class FakeFront:
         return Answer(ticket, Verdict.DONE, version=job.version)
 
     def _kill(self, command: KillTask) -> Answer:
+        if any(task.id == command.task_id for task in self.unknown):
+            return Answer(command.ticket, Verdict.DONE, "a task that is in no record of ours")
         task = self.tasks_by_id.get(command.task_id)
         if task is None:
             detail = f"there is no task {command.task_id}"

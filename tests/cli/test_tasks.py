@@ -14,6 +14,7 @@ import pytest
 from scheduler.core.events import KillTask
 from scheduler.core.model.ids import TaskId
 from scheduler.core.model.instance import AttemptState
+from scheduler.core.views import UnknownTaskView
 from tests.api.fake_front import FRAMEWORK_ID, FakeFront
 from tests.cli.conftest import DaemonThread, Offerd
 
@@ -82,6 +83,18 @@ def test_a_name_that_means_no_one_task_is_told(
     result = run("task", name)
     assert result.exit_code == code
     assert said in result.stderr
+
+
+def test_unknown_tasks_are_listed_and_ended_by_their_whole_id(
+    run: Offerd, front: FakeFront
+) -> None:
+    front.unknown = [UnknownTaskView("web.0.9.old", "S1", "running", 1000.0)]
+    listed = run("tasks", "--unknown").stdout.splitlines()
+    assert [line.split()[:2] for line in listed] == [["ID", "STATE"], ["web.0.9.old", "running"]]
+    assert run("tasks", "--unknown", "--ended").exit_code == 2
+    killed = run("kill", "web.0.9.old").stdout
+    assert killed == "web.0.9.old: killing (a task that is in no record of ours)\n"
+    assert run("kill", "web.0.9").exit_code == 1
 
 
 def test_a_task_is_killed_with_a_grace(run: Offerd, front: FakeFront) -> None:

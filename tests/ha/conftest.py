@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.cluster_state import FrameworkState
 from tests.support.daemon import HOST, DaemonProcess
 from tests.support.etcd_cluster import EtcdCluster, etcd_cluster
 from tests.support.masters import EmulatedMaster
@@ -82,6 +83,10 @@ class Company:
         found = wait_until(leading, "a leader", deadline_s)
         assert found is not None
         return found
+
+    def framework(self, framework_id: str) -> FrameworkState:
+        """What the master says of a framework now."""
+        return FrameworkState(self.master.state(), framework_id)
 
     def end(self) -> None:
         for daemon in self.daemons:

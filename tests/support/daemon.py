@@ -131,8 +131,15 @@ class DaemonProcess:
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs `offerd ARGUMENTS` against this daemon."""
+        return self._run("--server", self.url, *arguments)
+
+    def store_command(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs `offerd NAME ARGUMENTS` on this daemon's store, with its settings."""
+        return self._run(name, "-c", str(self._file), *arguments)
+
+    def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [*OFFERD, "--server", self.url, *arguments],
+            [*OFFERD, *arguments],
             capture_output=True,
             text=True,
             timeout=COMMAND_DEADLINE_S,
