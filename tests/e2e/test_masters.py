@@ -4,9 +4,8 @@ import pytest
 
 from tests.e2e.conftest import Needs
 from tests.e2e.scene import Scene, service
-from tests.real_mesos.hand_made_scheduler import HandMadeScheduler
 from tests.support.cluster_state import Document
-from tests.support.waiting import stays, wait_until
+from tests.support.waiting import wait_until
 
 UNREACHABLE_DEADLINE_S = 20.0
 
@@ -135,31 +134,6 @@ def test_a_framework_that_was_torn_down_goes_on_with_a_new_id_when_it_may(scene:
     other_id = wait_until(registered_anew, "a new framework id", 20.0)
     after = scene.wait_for_running(other_id, "web", 2, 20.0)
     assert not set(before) & set(after)
-
-
-def test_while_nothing_waits_others_get_the_offers(scene: Scene) -> None:
-    """Suppressed in words and in deeds: a framework beside ours is offered every agent."""
-    daemon, framework_id = scene.running_daemon()
-    daemon.api.apply(service("web", 1))
-    scene.wait_for_running(framework_id, "web", 1)
-
-    def suppressed() -> bool:
-        (value,) = [
-            value
-            for name, value in scene.master.metrics().items()
-            if framework_id in name and name.endswith("/roles/*/suppressed")
-        ]
-        return value == 1.0
-
-    wait_until(suppressed, "our role to be suppressed")
-    with HandMadeScheduler(
-        scene.master.url, scene.framework_name(), credential=scene.master.credential
-    ) as other:
-        assert other.subscribe() == 200
-        offered: set[str] = set()
-        while len(offered) < 3:
-            offered |= {offer["agent_id"]["value"] for offer in other.wait_for_offers()}
-        stays(suppressed, "being suppressed", 1.0)
 
 
 def _agent_of(scene: Scene, framework_id: str, task_id: str) -> int:

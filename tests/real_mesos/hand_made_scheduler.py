@@ -109,6 +109,12 @@ class HandMadeScheduler:
         offers: list[Message] = event["offers"]["offers"]
         return offers
 
+    def decline(self, offers: list[Message], refuse_s: float) -> None:
+        """Gives offers back."""
+        offer_ids = [offer["id"] for offer in offers]
+        decline = {"offer_ids": offer_ids, "filters": {"refuse_seconds": refuse_s}}
+        self.call({"type": "DECLINE", "decline": decline})
+
     def launch(self, offer: Message, task_id: str, command: str | Message, **fields: Any) -> None:
         """Accepts an offer with one small task: a shell command, or a whole CommandInfo."""
         tasks = [_task_info(offer, task_id, command) | fields]
