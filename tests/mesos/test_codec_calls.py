@@ -32,6 +32,7 @@ from scheduler.core.model.job import (
     TcpProbe,
     Template,
 )
+from scheduler.core.model.needs import AttributeTest, Needs, Predicate
 from scheduler.core.model.resources import Amounts, CarvedResource, OfferedResource, PortRange
 from scheduler.mesos.codec import (
     CallCodec,
@@ -53,8 +54,24 @@ SETTINGS = FrameworkSettings(
     webui_url="http://s1:8080",
     labels=(("owner", "ops"),),
 )
+NEEDS = Needs(
+    groups=(
+        (AttributeTest("@zone", Predicate.NOT_EXISTS),),
+        (
+            AttributeTest("@region", Predicate.EQUALS, "eu"),
+            AttributeTest("hostname", Predicate.NOT_EQUALS, "h1"),
+            AttributeTest("rack", Predicate.MATCHES, "r[12]"),
+            AttributeTest("rack", Predicate.NOT_MATCHES, "r1.*"),
+            AttributeTest("ssd", Predicate.EXISTS),
+        ),
+    ),
+    minimums=(Amounts(cpus=896, mem=112_000), Amounts(disk=10_000)),
+)
 WANTED = Wanted(
-    roles=(Role("prod"), Role("dev")), suppressed=(Role("dev"),), failover_timeout_s=604800.0
+    roles=(Role("prod"), Role("dev")),
+    suppressed=(Role("dev"),),
+    failover_timeout_s=604800.0,
+    needs=((Role("prod"), NEEDS),),
 )
 MINIMAL = Template(role=Role("prod"), command=Shell("sleep 1"), amounts=Amounts(cpus=100))
 
@@ -217,6 +234,59 @@ def test_an_update_says_the_same_as_a_subscribe_with_the_id() -> None:
     assert subscribe.framework_id == subscribe.subscribe.framework_info.id
     assert update.framework_info == subscribe.subscribe.framework_info
     assert update.suppressed_roles == subscribe.subscribe.suppressed_roles
+    assert update.offer_constraints == subscribe.subscribe.offer_constraints
+    assert update.offer_constraints.role_constraints.keys() == {"prod"}
+
+
+def test_constraints_of_a_role_are_groups_of_tests_each_on_one_attribute() -> None:
+    update = encode(UpdateFramework(CallId(1), WANTED)).update_framework
+    zone, rack = update.offer_constraints.role_constraints["prod"].groups
+    (missing,) = zone.attribute_constraints
+    assert missing.selector.pseudoattribute_type == missing.selector.ZONE
+    assert missing.predicate.WhichOneof("predicate") == "not_exists"
+    told = [
+        (
+            one.selector.attribute_name or one.selector.pseudoattribute_type,
+            one.predicate.WhichOneof("predicate"),
+        )
+        for one in rack.attribute_constraints
+    ]
+    assert told == [
+        (missing.selector.REGION, "text_equals"),
+        (missing.selector.HOSTNAME, "text_not_equals"),
+        ("rack", "text_matches"),
+        ("rack", "text_not_matches"),
+        ("ssd", "exists"),
+    ]
+    assert rack.attribute_constraints[0].predicate.text_equals.value == "eu"
+    assert rack.attribute_constraints[2].predicate.text_matches.regex == "r[12]"
+
+
+def test_minimums_are_alternatives_of_what_is_asked_for_at_all() -> None:
+    filters = encode(UpdateFramework(CallId(1), WANTED)).update_framework.framework_info
+    assert filters.offer_filters.keys() == {"prod"}
+    minimum = filters.offer_filters["prod"].min_allocatable_resources
+    assert [
+        {name: amount.value for name, amount in one.quantities.items()}
+        for one in minimum.quantities
+    ] == [{"cpus": 0.896, "mem": 112.0}, {"disk": 10.0}]
+
+
+def test_a_minimum_of_nothing_is_said_and_no_minimum_is_not() -> None:
+    """A set without quantities is refused by the master; no set at all lifts its own minimum."""
+    nothing = Needs(minimums=(Amounts(), Amounts(cpus=1000)))
+    wanted = Wanted((Role("a"), Role("b")), (), 0.0, needs=((Role("a"), nothing),))
+    info = encode(UpdateFramework(CallId(1), wanted)).update_framework.framework_info
+    assert info.offer_filters["a"].HasField("min_allocatable_resources")
+    assert not info.offer_filters["a"].min_allocatable_resources.quantities
+    assert "b" not in info.offer_filters
+
+
+def test_without_needs_nothing_is_said_of_them() -> None:
+    wanted = Wanted((Role("a"),), (), 0.0)
+    update = encode(UpdateFramework(CallId(1), wanted)).update_framework
+    assert not update.HasField("offer_constraints")
+    assert not update.framework_info.offer_filters
 
 
 # --- tasks ---------------------------------------------------------------------------------------

@@ -32,8 +32,10 @@ from scheduler.core.events import (
 )
 from scheduler.core.model.ids import JobId, Role, TaskId, Uid
 from scheduler.core.model.job import Port, Shell, Template
+from scheduler.core.model.needs import AttributeTest, Needs, Predicate
 from scheduler.core.model.offer import Offer
 from scheduler.core.model.resources import Amounts, CarvedResource, PortRange
+from scheduler.core.placement.re2 import Sense, to_re2
 from scheduler.errors import FrameworkRemoved, FrameworkTaken, MasterRefused
 from scheduler.mesos.access import Credential, Tls, authorization
 from scheduler.mesos.codec import FrameworkSettings
@@ -180,6 +182,38 @@ async def test_every_other_call_is_taken_by_the_master(cluster: RealCluster) -> 
         assert {event.outcome for event in ended} == {CallOutcome.SENT}
         gone = await running.next(StatusUpdated)
         assert (gone.state, gone.reason, gone.uuid) == (TaskState.GONE, "reconciliation", b"")
+
+
+def largest(piece: str) -> str:
+    """The piece as often as it is still told to a master."""
+    told = [to_re2(piece * times, Sense.WIDER) for times in range(1, 200)]
+    return next(regex for regex in reversed(told) if regex is not None)
+
+
+async def test_the_largest_needs_that_we_tell_are_taken(cluster: RealCluster) -> None:
+    """Sizes of programs are reckoned without RE2: here it says itself that none is too large."""
+    pieces = (
+        *("a", ".", "[acegik]", "[^a]", "(a)", "(a|b)", "a?", "ab|", "x{2,5}", "(ab?){3}", ".*"),
+        *(r"\d", r"\w+", "[a-z]*", "(a|bc|def)?", "(a[0-9]|b)+", "a{0}", "a{1,}", "(.|a)", r"\."),
+    )
+    plain = AttributeTest("rack", Predicate.EQUALS, "r" * 1000)
+    groups = [
+        (plain, AttributeTest(attribute, predicate, regex))
+        for attribute in ("hostname", "@region", "@zone", "rack")
+        for predicate in (Predicate.MATCHES, Predicate.NOT_MATCHES)
+        for regex in map(largest, pieces)
+    ]
+    others = (Predicate.EXISTS, Predicate.NOT_EXISTS, Predicate.NOT_EQUALS)
+    groups += [(plain, AttributeTest("rack", predicate)) for predicate in others]
+    minimums = (Amounts(cpus=1), Amounts(mem=1 << 50), Amounts(gpus=4096, disk=5))
+    needs = Needs(tuple(groups), minimums)
+    async with a_session(cluster) as running:
+        await running.next(Subscribed)
+        wanted = Wanted((ROLE,), (), WEEK_S, needs=((ROLE, needs),))
+        nothing = Wanted((ROLE,), (), WEEK_S, needs=((ROLE, Needs(minimums=(Amounts(),))),))
+        running.send(UpdateFramework(CallId(1), wanted), UpdateFramework(CallId(2), nothing))
+        for ended in await running.outcomes([1, 2]):
+            assert ended.outcome is CallOutcome.SENT, ended
 
 
 async def test_wrong_credentials_end_the_session_with_a_word_what_to_do(

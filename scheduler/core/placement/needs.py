@@ -21,6 +21,7 @@ from scheduler.core.model.needs import AttributeTest, Needs, Predicate, TestGrou
 from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.constraints import HOSTNAME, matches, value_of
+from scheduler.core.placement.re2 import Sense, in_python, to_re2
 
 MINIMUMS_MAX = 4
 """Alternatives that the master compares each agent with, in each allocation."""
@@ -137,13 +138,26 @@ def _tests_of(constraint: Constraint, holds: bool) -> _Clauses:
     match constraint.operator:
         case Operator.IS:
             return _equals(constraint.attribute, constraint.value, holds)
+        case Operator.LIKE:
+            return _matches(constraint, holds)
         case Operator.UNLIKE:
-            return _ALWAYS
+            return _matches(constraint, not holds)
         case _ if not holds or constraint.attribute == HOSTNAME:
             return _ALWAYS
         case _:
             # Whatever it compares, it is nothing that holds without the attribute.
             return _single(AttributeTest(constraint.attribute, Predicate.EXISTS))
+
+
+def _matches(constraint: Constraint, holds: bool) -> _Clauses:
+    attribute = constraint.attribute
+    regex = to_re2(constraint.value, Sense.WIDER if holds else Sense.NARROWER)
+    if regex is not None:
+        predicate = Predicate.MATCHES if holds else Predicate.NOT_MATCHES
+        return _single(AttributeTest(attribute, predicate, regex))
+    if holds and attribute != HOSTNAME:
+        return _single(AttributeTest(attribute, Predicate.EXISTS))
+    return _ALWAYS
 
 
 def _equals(attribute: str, value: str, holds: bool) -> _Clauses:
@@ -200,6 +214,6 @@ def _may_pass(one: AttributeTest, value: str | None) -> bool:
         case Predicate.NOT_EQUALS:
             return value != one.text
         case Predicate.MATCHES:
-            return value is not None and matches(one.text, value)
+            return value is not None and matches(in_python(one.text), value)
         case Predicate.NOT_MATCHES:
-            return value is None or not matches(one.text, value)
+            return value is None or not matches(in_python(one.text), value)

@@ -1,7 +1,8 @@
 """Offer constraints: which agents a framework wants to be offered at all.
 
 Groups of a role are OR-ed, constraints in a group AND-ed. Expressions are RE2 in Mesos and
-Python's `re` here: the common part of both.
+Python's `re` here: the common part of both. Of Mesos' limit on an expression's program only the
+plain case is known here: text without any operator, an instruction a byte.
 """
 
 import re
@@ -10,6 +11,8 @@ from scheduler.mesos.proto.mesos_v1_pb2 import AgentInfo, Value
 from scheduler.mesos.proto.scheduler_pb2 import AttributeConstraint, OfferConstraints
 
 REGEX_BYTES_MAX = 4096
+PLAIN_REGEX_BYTES_MAX = 96
+OPERATORS = frozenset("\\.^$|?*+()[]{}")
 
 Selector = AttributeConstraint.Selector
 
@@ -48,6 +51,8 @@ def _constraint_problem(constraint: AttributeConstraint) -> str | None:
     regex = predicate.text_matches.regex or predicate.text_not_matches.regex
     if len(regex.encode()) > REGEX_BYTES_MAX:
         return "a regular expression that is too long"
+    if len(regex.encode()) > PLAIN_REGEX_BYTES_MAX and not set(regex) & OPERATORS:
+        return "a regular expression that is too complex"
     try:
         re.compile(regex)
     except re.error:

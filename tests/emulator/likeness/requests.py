@@ -23,6 +23,9 @@ class Request:
     method: str = "POST"
 
 
+EXISTS: dict[str, Any] = {"selector": {"attribute_name": "rack"}, "predicate": {"exists": {}}}
+
+
 def info(**changed: Any) -> dict[str, Any]:
     framework = {**SUBSCRIBE["subscribe"]["framework_info"], **changed}
     return {"type": "SUBSCRIBE", "subscribe": {"framework_info": framework}}
@@ -35,6 +38,15 @@ def subscribe(**changed: Any) -> dict[str, Any]:
 def minimum(role: str, quantities: dict[str, float]) -> dict[str, Any]:
     named = {name: {"value": value} for name, value in quantities.items()}
     return {role: {"min_allocatable_resources": {"quantities": [{"quantities": named}]}}}
+
+
+def ruled(role: str, *constraints: dict[str, Any]) -> dict[str, Any]:
+    """Offer constraints of one group."""
+    return {"role_constraints": {role: {"groups": [{"attribute_constraints": constraints}]}}}
+
+
+def matching(regex: str) -> dict[str, Any]:
+    return {**EXISTS, "predicate": {"text_matches": {"regex": regex}}}
 
 
 def operator(kind: str, **payload: Any) -> Request:
@@ -90,6 +102,30 @@ REQUESTS: dict[str, Request] = {
     "unknown capability": Request(info(capabilities=[*MULTI_ROLE, {"type": "TELEPATHY"}])),
     "suppressed role that is not its own": Request(subscribe(suppressed_roles=["other"])),
     "constraints without groups": Request(subscribe(offer_constraints=CONSTRAINTS)),
+    "constraints of a foreign role": Request(subscribe(offer_constraints=ruled("foreign", EXISTS))),
+    "constraints without a selector": Request(
+        subscribe(offer_constraints=ruled("web", {**EXISTS, "selector": {}}))
+    ),
+    "constraints without a predicate": Request(
+        subscribe(offer_constraints=ruled("web", {**EXISTS, "predicate": {}}))
+    ),
+    "constraints with an empty group": Request(subscribe(offer_constraints=ruled("web"))),
+    "constraints on an unknown pseudo attribute": Request(
+        subscribe(
+            offer_constraints=ruled(
+                "web", {**EXISTS, "selector": {"pseudoattribute_type": "UNKNOWN"}}
+            )
+        )
+    ),
+    **{
+        f"constraints with the expression {regex[:20]!r} of {len(regex)}": Request(
+            subscribe(offer_constraints=ruled("web", matching(regex)))
+        )
+        for regex in (
+            *("", "(", "r[12]", "(east|west)-[a-c]{1,2}", ".*", r"node-[0-9]+\.example\.com"),
+            *("a" * 96, "a" * 97, "a" * 5000),
+        )
+    },
     "minimum for a foreign role": Request(info(offer_filters=minimum("other", {"cpus": 1}))),
     "minimum of nothing": Request(info(offer_filters=minimum("web", {}))),
     "negative minimum": Request(info(offer_filters=minimum("web", {"cpus": -1}))),
