@@ -79,7 +79,11 @@ def status(client: Client, form: str) -> None:
     ]
     rows += [
         (title, plain(data[name]))
-        for title, name in (("store refuses", "store_refusing"), ("agents hidden", "agents_hidden"))
+        for title, name in (
+            ("store refuses", "store_refusing"),
+            ("agents hidden", "agents_hidden"),
+            ("needs refused", "needs_refused"),
+        )
         if data[name]
     ]
     print_fields(form, data, rows)
