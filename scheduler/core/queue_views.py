@@ -15,7 +15,7 @@ from scheduler.core.inventory import Inventory
 from scheduler.core.jobs.job import Job
 from scheduler.core.known import Known, known_of
 from scheduler.core.model.ids import JobId, Role
-from scheduler.core.model.instance import Instance
+from scheduler.core.model.instance import AttemptState, Instance, Outcome
 from scheduler.core.offers import Offers
 from scheduler.core.placement.outlook import Access
 from scheduler.core.placement.reasons import Reason, sentence
@@ -111,7 +111,7 @@ class QueueViews:
             owner=owner_of(job_id),
             priority=job.spec.priority,
             instances=job.spec.instances,
-            live=job.live,
+            live=_with_task(job),
             unconfirmed=self._unconfirmed(job),
             waiting=len(group.active) if group is not None else 0,
             since=_since(job, group) if group is not None else None,
@@ -169,6 +169,12 @@ class QueueViews:
             reason=last.reason if last is not None else "",
             message=last.message if last is not None else "",
         )
+
+
+def _with_task(job: Job) -> int:
+    """How many of its instances have a live attempt."""
+    without = (AttemptState.QUEUED, *Outcome)
+    return sum(count for state, count in job.state_counts().items() if state not in without)
 
 
 def _since(job: Job, group: Waiting) -> float | None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scheduler.core.asking import present_group
 from scheduler.core.effects import Accept, Decline
 from scheduler.core.events import OffersMade, TaskState
+from scheduler.core.explain import explain
 from scheduler.core.model.ids import JobId, OfferId, Role, TaskId
 from scheduler.core.model.job import Constraint, JobSpec, Operator
 from scheduler.core.model.offer import Offer
@@ -158,6 +159,7 @@ class Watched:
                 self.harness.pass_time(float(seconds))
             case (kind, job, cpus):
                 self.harness.apply(self._spec(kind, job, cpus))
+        self._explains_all()
         for call in self.harness.calls[before:]:
             if isinstance(call, Decline):
                 self._fits_nobody(call)
@@ -170,6 +172,16 @@ class Watched:
         constraints = {"unique": (UNIQUE,), "fixed": (here,)}.get(kind, ())
         template = a_template(cpus=cpus, constraints=constraints)
         return a_service(job, instances=1 + cpus // 1000, template=template)
+
+    def _explains_all(self) -> None:
+        """Each agent is counted once, and who waits is told why."""
+        views = self.harness.engine.views
+        for name in self.harness.engine.state.jobs:
+            question = views.question(name)
+            assert question is not None
+            view = explain(question)
+            assert sum(reason.agents or 0 for reason in view.reasons) == (view.agents or 0)
+            assert view.reasons or not (view.waiting or view.back_off), view
 
     def _fits_nobody(self, call: Decline) -> None:
         rows = Rows()

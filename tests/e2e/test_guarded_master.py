@@ -79,6 +79,14 @@ def test_where_the_operator_api_is_forbidden_jobs_run_and_status_says_so(
         # Known from offers alone.
         (agent,) = daemon.api.get("/v1/agents")["items"]
         assert agent["total"] is None
+        daemon.api.apply(service("big", 1, resources={"cpus": 100, "mem": "16MiB"}))
+
+        def explained() -> bool:
+            view = daemon.api.get("/v1/jobs/big/explain")
+            assert view["agents_hidden"]
+            return [one["reason"] for one in view["reasons"]] == ["cpus"]
+
+        wait_until(explained, "the offers that came to be known")
         assert "guessed" not in daemon.log_tail()
 
 

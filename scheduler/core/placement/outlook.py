@@ -94,11 +94,10 @@ class Outlook(msgspec.Struct, frozen=True):
 def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
     spots = list(spots)
     group = seeing(group, [spot.agent for spot in spots])
-    agents = fit = 0
+    fit = 0
     counted: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
     only: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
     for spot in spots:
-        agents += 1
         found = obstacles(group, spot, access)
         if not found:
             fit += 1
@@ -109,7 +108,7 @@ def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
             only[_kind(first)].append(first)
     causes = [_cause(kind, ones, only.get(kind, [])) for kind, ones in counted.items()]
     causes.sort(key=lambda cause: -cause.rows)
-    return Outlook(agents, fit, tuple(causes), _helps(group, only))
+    return Outlook(len(spots), fit, tuple(causes), _helps(group, only))
 
 
 def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:
