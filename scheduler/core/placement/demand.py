@@ -8,7 +8,7 @@ out one that does.
 It knows what groups ask for and nothing else of them: `queue.py` keeps them, `matcher.py` places.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -18,14 +18,15 @@ from scheduler.core.placement.carve import PORTS
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import value_of
 from scheduler.core.placement.filters import about_jobs, admitting
-from scheduler.core.placement.group import Group
+from scheduler.core.placement.group import Group, counted_among
 from scheduler.core.placement.rows import COLUMN_NAMES, Column, Rows
 
 NOBODY_HAS = np.iinfo(np.int64).max
 LARGEST_MAX = 64
 """Rows compared one by one; what is smaller than these is compared as if it were a single row."""
 
-Hosts = frozenset[str]
+Closed = tuple[tuple[str, frozenset[str]], ...]
+"""For attributes that a job counts by, the values at which no more of it may run."""
 
 
 class _Terms:
@@ -41,7 +42,7 @@ class _Terms:
 
 
 class _Slot:
-    """One row of the columns: jobs that ask for the same, with the hosts closed to each."""
+    """One row of the columns: jobs that ask for the same, with what is closed to each."""
 
     __slots__ = ("index", "jobs", "key", "terms")
 
@@ -49,7 +50,7 @@ class _Slot:
         self.index = index
         self.key = key
         self.terms = terms
-        self.jobs: dict[JobId, Hosts] = {}
+        self.jobs: dict[JobId, Closed] = {}
 
 
 _TermsKey = tuple[tuple[Condition, ...], tuple[int, ...]]
@@ -74,13 +75,13 @@ class Demand:
         return len(self._slot_of)
 
     def add(self, job: JobId, group: Group) -> None:
-        """The job's group is parked. Its taken hosts stay closed until it is added anew."""
+        """The job's group is parked. What is closed to it stays so until it is added anew."""
         self.discard(job)
         key = _key_of(group)
         slot = self._slots.get(key)
         if slot is None:
             slot = self._slots[key] = self._new_slot(key)
-        slot.jobs[job] = group.taken_hosts
+        slot.jobs[job] = _closed(group)
         self._slot_of[job] = slot
 
     def discard(self, job: JobId) -> None:
@@ -114,11 +115,13 @@ class Demand:
                 continue
             best = largest(free[admitted])
             fits = np.any(np.all(self._need[slots][:, None, :] <= best, axis=2), axis=1)
-            hosts = offered.hosts(admitted)
+            names = [name for name, _ in next(iter(first.jobs.values()))]
+            values = {name: offered.values(name, admitted) for name in names}
             for index in slots[fits].tolist():
                 slot = self._by_index[index]
-                if slot is not None:
-                    helped += [job for job, taken in slot.jobs.items() if not hosts <= taken]
+                for job, closed in slot.jobs.items() if slot is not None else ():
+                    if not any(values[name] <= full for name, full in closed):
+                        helped.append(job)
         return helped
 
     def _by_terms(self, slots: Indexes) -> Iterator[Indexes]:
@@ -164,8 +167,7 @@ class _Offered:
 
     def admitted(self, terms: _Terms) -> Mask:
         """The new rows that every constraint and fixed port allows. What the tasks of this or
-        another job rule out is not looked at here: that is another thing for each job, and
-        passes."""
+        another job rule out is not looked at here: that is another thing for each job."""
         lasting = [one for one in terms.constraints if not _passing(one)]
         if any(not self._anywhere(condition) for condition in lasting):
             return np.zeros(len(self._fresh), np.bool_)
@@ -176,8 +178,11 @@ class _Offered:
             admitted &= self._rows.port_free(port)[self._fresh]
         return admitted
 
-    def hosts(self, admitted: Mask) -> set[str]:
-        return {self._agents[at].hostname for at in np.flatnonzero(admitted).tolist()}
+    def values(self, attribute: str, admitted: Mask) -> set[str]:
+        """Those that the admitted rows have; who has none, no job that counts by it may use."""
+        agents = [self._agents[at] for at in np.flatnonzero(admitted).tolist()]
+        found = (value_of(agent, attribute) for agent in agents)
+        return {value for value in found if value is not None}
 
     def _anywhere(self, constraint: Condition) -> bool:
         """A quick no for the commonest constraint: thousands of jobs may name a value each."""
@@ -188,6 +193,23 @@ class _Offered:
             values = {value_of(agent, constraint.attribute) for agent in self._agents}
             self._values[constraint.attribute] = values
         return constraint.value in values
+
+
+def _closed(group: Group) -> Closed:
+    """By `unique` and `max_per`; what the others allow changes with every row that is seen."""
+    limits = {
+        one.attribute: 1 if one.operator is Operator.UNIQUE else one.count
+        for one in counted_among(group.constraints)
+        if one.operator in (Operator.UNIQUE, Operator.MAX_PER)
+    }
+    return tuple(
+        (name, frozenset(value for value, tasks in _counts(group, name) if tasks >= limit))
+        for name, limit in limits.items()
+    )
+
+
+def _counts(group: Group, name: str) -> Iterable[tuple[str, int]]:
+    return group.counts.get(name, {}).items()
 
 
 def _passing(condition: Condition) -> bool:

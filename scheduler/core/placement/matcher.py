@@ -258,8 +258,9 @@ def _counted_checks(rows: Rows, group: Group, fitting: Mask, used: Column) -> li
         tally.add(used)
     for constraint in counted:
         tally = tallies[constraint.attribute]
-        reason = Reason.HOST_TAKEN if constraint == UNIQUE_HOST else Reason.CONSTRAINT
-        cause = Cause(reason, 0, constraint=constraint)
+        cause = Cause(Reason.CONSTRAINT, 0, constraint=constraint)
+        if constraint == UNIQUE_HOST:
+            cause = Cause(Reason.HOST_TAKEN, 0)
         checks.append(_Check(cause, ~tally.allowed(constraint)[tally.codes]))
     return checks
 

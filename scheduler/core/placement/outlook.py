@@ -18,7 +18,14 @@ from scheduler.core.model.resources import Amounts, PortRange, less
 from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds
 from scheduler.core.placement.constraints import JOB, value_of
 from scheduler.core.placement.filters import admits
-from scheduler.core.placement.group import UNIQUE_HOST, Group, leaves_room, seeing
+from scheduler.core.placement.group import (
+    UNIQUE_HOST,
+    Group,
+    counted_among,
+    leaves_room,
+    seeing,
+    uncounted_among,
+)
 from scheduler.core.placement.needs import hides
 from scheduler.core.placement.reasons import Basis, Cause, Reason
 from scheduler.core.returned import GivenBack
@@ -115,10 +122,10 @@ def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:
     """All that keeps one instance off the agent, in the order in which it is counted; what would
     bring no offer even so is looked at only if nothing else does. Empty: it would be placed."""
     agent = spot.agent
-    failed = [one for one in group.constraints if not _admits(group, agent, one)]
+    # What the job's own tasks rule out is counted after what the agent will never have.
+    conditions = (*uncounted_among(group.constraints), *counted_among(group.constraints))
+    failed = [one for one in conditions if not _admits(group, agent, one)]
     found = [_failed(agent, one) for one in failed]
-    # A host that is taken is counted after what the host will never have.
-    found.sort(key=lambda one: one.reason is Reason.HOST_TAKEN)
     if spot.listed is not None and not spot.listed.active:
         found.append(Obstacle(Reason.AGENT_INACTIVE))
     pool = _offered(spot, access)

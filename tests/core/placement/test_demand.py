@@ -16,6 +16,7 @@ from scheduler.core.placement.rows import Rows
 from tests.core.placement.values import (
     WEB,
     agent,
+    counting,
     groups,
     offer,
     offer_lists,
@@ -42,7 +43,7 @@ def helped(group: Group, *offers: Offer) -> bool:
 
 
 @unhurried
-@given(offers=offer_lists(), parked=st.lists(groups, max_size=8))
+@given(offers=offer_lists(), parked=st.lists(counting(), max_size=8))
 def test_whoever_a_row_could_hold_is_named(offers: list[Offer], parked: list[Group]) -> None:
     rows, fresh = rows_of(*offers)
     demand = Demand()
@@ -111,6 +112,16 @@ def test_a_host_that_the_job_is_on_does_not_help_it() -> None:
     asked = Group(WEB, Amounts(cpus=1), constraints=(UNIQUE,), counts={"hostname": taken})
     assert not helped(asked, offer("o", agent("a"), scalar("cpus", 8)))
     assert helped(asked, offer("o", agent("b"), scalar("cpus", 8)))
+
+
+def test_values_that_are_full_do_not_help() -> None:
+    each = Constraint("rack", Operator.MAX_PER, count=2)
+    counts = {"rack": {"r1": 2, "r2": 1}}
+    asked = Group(WEB, Amounts(cpus=1), constraints=(each,), counts=counts)
+    assert not helped(asked, offer("o", agent("a", rack="r1"), scalar("cpus", 8)))
+    assert not helped(asked, offer("o", agent("a"), scalar("cpus", 8)))
+    assert helped(asked, offer("o", agent("a", rack="r2"), scalar("cpus", 8)))
+    assert helped(asked, offer("o", agent("a", rack="r3"), scalar("cpus", 8)))
 
 
 def test_thousands_that_name_a_host_each_are_told_apart() -> None:

@@ -29,6 +29,7 @@ from tests.core.placement.values import (
     WEB,
     agent,
     agents,
+    counting,
     groups,
     offer_lists,
     ports,
@@ -67,7 +68,7 @@ def reasons(group: Group, spot: Spot, access: Access = OPEN) -> list[Reason]:
 
 
 @unhurried
-@given(offers=offer_lists(), group=groups)
+@given(offers=offer_lists(), group=counting())
 def test_of_what_we_hold_it_says_the_same_as_the_matcher(offers: list[Offer], group: Group) -> None:
     rows = Rows()
     for offer in offers:

@@ -7,7 +7,15 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from scheduler.core.model.ids import AgentId, OfferId, Role
-from scheduler.core.model.job import Combined, Condition, Constraint, Junction, Operator, Port
+from scheduler.core.model.job import (
+    COUNTED,
+    Combined,
+    Condition,
+    Constraint,
+    Junction,
+    Operator,
+    Port,
+)
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
 from scheduler.core.placement.group import Group
@@ -213,3 +221,26 @@ groups = st.builds(
         {"hostname": st.dictionaries(st.sampled_from(["h0", "h1", "elsewhere"]), st.just(1))}
     ),
 )
+
+
+@st.composite
+def counting(draw: st.DrawFn) -> Group:
+    """Groups that count by racks and hosts, in every way."""
+    group = draw(groups)
+    racks = draw(st.dictionaries(st.sampled_from(["r1", "r2", "r3"]), st.integers(1, 2)))
+    counted = draw(
+        st.lists(
+            st.builds(
+                Constraint,
+                st.sampled_from(["rack", "hostname"]),
+                st.sampled_from(sorted(COUNTED)),
+                count=st.integers(1, 2),
+            ),
+            max_size=2,
+        )
+    )
+    return msgspec.structs.replace(
+        group,
+        constraints=(*group.constraints, *counted),
+        counts={**group.counts, "rack": racks},
+    )
