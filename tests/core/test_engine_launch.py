@@ -198,6 +198,21 @@ def test_a_launch_without_an_answer_is_asked_about_then_killed_and_replaced() ->
     assert harness.launched(harness.offer()) == ["web.0.2.u1"]
 
 
+def test_very_many_launches_without_an_answer_are_asked_about_together() -> None:
+    harness = connected()
+    harness.apply(a_service(instances=2500, template=a_template(cpus=10, mem=1)))
+    harness.budget = Budget(rows=2500, launches=2500)
+    harness.offer(an_offer("o1", cpus=25_000))
+    harness.pass_time(0.3)  # many wait: offers are gathered
+    tasks = harness.launched()
+    assert len(tasks) == 2500
+
+    asked = harness.calls_of(Reconcile, harness.pass_time(301.0))
+
+    assert sorted(task for call in asked for task, _ in call.tasks) == sorted(tasks)
+    assert len(asked) == 3
+
+
 def test_unique_hosts_are_kept_apart_over_several_offers() -> None:
     harness = connected()
     apart = (Constraint("hostname", Operator.UNIQUE),)
