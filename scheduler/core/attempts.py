@@ -159,6 +159,7 @@ class Attempts:
             desk.queue.discard(key)
             if instance is not None:
                 self._end_all(instance.live, _reason_to_end(job))
+                self._give_up_unknown(instance)
             return
         if instance is None:
             self._enqueue(job, key, None)
@@ -172,6 +173,16 @@ class Attempts:
             desk.queue.discard(key)
         else:
             self._enqueue(job, key, job.not_before(instance))
+
+    def _give_up_unknown(self, instance: Instance) -> None:
+        """Tasks that nobody wants and the present master knows nothing of, neither they nor their
+        agents: a KILL would reach nobody, and the job's end must not wait for them, however long it
+        would wait to replace them. One that comes back after all is ended then."""
+        for attempt in instance.live:
+            if attempt.state is AttemptState.UNKNOWN and self._spoken_of(attempt.task_id):
+                found = self._desk.state.find(attempt.task_id)
+                if found is not None:
+                    self._declare_gone(found)
 
     def _enqueue(self, job: Job, key: InstanceKey, not_before: float | None) -> None:
         desk = self._desk
@@ -281,12 +292,14 @@ class Attempts:
                 self._watch_away(found.job, found.attempt)
             return
         if found.attempt.state is AttemptState.UNKNOWN:
-            gone = declared(
-                found.attempt, AttemptState.GONE, "unknown_to_master", "", desk.now.wall
-            )
-            self.change(found, gone)
+            self._declare_gone(found)
         else:
             self.plan(found.job, found.instance.index)
+
+    def _declare_gone(self, found: Found) -> None:
+        wall = self._desk.now.wall
+        gone = declared(found.attempt, AttemptState.GONE, "unknown_to_master", "", wall)
+        self.change(found, gone)
 
     def watch_all_away(self, job: Job) -> None:
         """The job says anew how long it waits for a task that is away."""

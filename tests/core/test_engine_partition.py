@@ -1,5 +1,6 @@
 """Tasks that the master cannot reach, does not know, or has given up; and what comes back."""
 
+import msgspec
 import pytest
 
 from scheduler.core.effects import Reconcile
@@ -213,3 +214,60 @@ def test_a_deleted_job_waits_for_its_unreachable_task() -> None:
     assert harness.kills(harness.status(task, TaskState.RUNNING)) == [task]
     harness.status(task, TaskState.KILLED, uuid=b"k" * 16)
     assert harness.engine.state.jobs == {}
+
+
+# --- the end of a job one of whose tasks the master does not know ---------------------------------
+
+
+def a_stubborn() -> JobSpec:
+    """It never replaces a task that is away."""
+    return a_patient(after_s=None)
+
+
+def test_a_job_is_deleted_although_the_master_does_not_know_its_task() -> None:
+    harness, [task] = running(a_stubborn())
+    harness.status(task, TaskState.UNKNOWN)
+    harness.pass_time(100_000.0)
+    assert harness.place() == []
+    harness.delete("web")
+    harness.settle()
+    assert harness.engine.state.jobs == {}
+
+
+def test_a_task_of_a_job_in_deletion_ends_when_the_master_says_that_it_does_not_know_it() -> None:
+    harness, [task] = running(a_stubborn())
+    harness.status(task, TaskState.UNREACHABLE)
+    harness.delete("web")
+    harness.pass_time(100_000.0)
+    # It may run on: nothing is given up by itself.
+    assert [attempt.task_id for attempt in harness.instance("web").live] == [task]
+    harness.status(task, TaskState.UNKNOWN)
+    assert harness.engine.state.jobs == {}
+
+
+def test_what_another_master_did_not_know_is_not_given_up() -> None:
+    harness, [task] = running(a_stubborn())
+    harness.status(task, TaskState.UNKNOWN)
+    harness.disconnect()
+    harness.subscribe()
+    harness.stop("web")
+    assert harness.state_of(task) == "unknown"
+    harness.status(task, TaskState.UNKNOWN)
+    assert harness.state_of(task) == "gone"
+
+
+def test_a_task_of_a_stopped_job_that_comes_back_after_all_is_killed() -> None:
+    harness, [task] = running(a_stubborn())
+    harness.status(task, TaskState.UNKNOWN)
+    harness.stop("web")
+    assert harness.state_of(task) == "gone"
+    assert harness.kills(harness.status(task, TaskState.RUNNING)) == [task]
+    assert harness.state_of(task) == "running"
+
+
+def test_fewer_instances_do_not_wait_for_unknown_ones() -> None:
+    spec = msgspec.structs.replace(a_stubborn(), instances=2)
+    harness, [_, second] = running(spec)
+    harness.status(second, TaskState.UNKNOWN)
+    harness.scale("web", 1)
+    assert harness.state_of(second) == "gone"
