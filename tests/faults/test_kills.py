@@ -3,6 +3,7 @@
 `make faults KILLS=100` plays it with so many kills, and prints what it measured.
 """
 
+import math
 import os
 import statistics
 import time
@@ -57,16 +58,23 @@ def _report(kills: Sequence[float], evidence: Evidence, done: int) -> str:
         f"kills {len(kills)}, requests answered with success {done}, "
         f"tasks launched {launched}, etcd revisions {evidence.changes[-1].revision}, violations 0",
     ]
+    ends = [*kills[1:], math.inf]
     for kind in ("SUBSCRIBE", "ACCEPT"):
-        times = [time for kill in kills if (time := _first(evidence, kind, kill)) is not None]
+        first = [_first(evidence, kind, *time) for time in zip(kills, ends, strict=True)]
+        times = [time for time in first if time is not None]
         lines.append(f"from kill to the first {kind}: {_spread(times)}")
     return "\n".join(lines)
 
 
-def _first(evidence: Evidence, kind: str, after: float) -> float | None:
-    """Seconds until anybody made such a call."""
+def _first(evidence: Evidence, kind: str, after: float, before: float) -> float | None:
+    """Seconds until anybody made such a call; None where the next kill came first."""
     return next(
-        (said.at - after for said in evidence.said if said.at > after and said.kind == kind), None
+        (
+            said.at - after
+            for said in evidence.said
+            if after < said.at < before and said.kind == kind
+        ),
+        None,
     )
 
 
