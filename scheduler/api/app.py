@@ -16,6 +16,7 @@ from scheduler.api.middlewares import (
     add_safe_headers,
     bounded_in_flight,
     errors_are_problems,
+    only_who_waits,
 )
 from scheduler.api.passing_on import passing_on, says_age
 from scheduler.api.requests import BODY_BYTES_MAX, LIMITS, Limits
@@ -45,6 +46,7 @@ def make_app(
             errors_are_problems,
             access(token, peer_token),
             bounded_in_flight(limits.in_flight_max),
+            only_who_waits,
             passing_on(front, leader_client),
         ],
     )

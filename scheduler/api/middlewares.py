@@ -4,6 +4,7 @@ No middleware knows a route but the two that ask for health. Neighbours: `app` o
 `problems` is what they answer.
 """
 
+import asyncio
 import hmac
 import http
 import ipaddress
@@ -17,7 +18,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from scheduler.api.leader_client import ASKED_BY, PASSED_ON
-from scheduler.api.problems import Problem, too_many
+from scheduler.api.problems import Problem, too_many, unavailable
 
 OPEN_PATHS: Final = frozenset({"/healthz", "/readyz"})
 CLAIM_LENGTH_MAX: Final = 100
@@ -143,6 +144,17 @@ def _refuse_foreign_pages(request: web.Request) -> None:
         return
     if origin.partition("://")[2] != request.headers.get("Host", ""):
         raise Problem(403, "requests from pages of another site are not carried out")
+
+
+@web.middleware
+async def only_who_waits(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """A change whose sender has left is not begun. An instance that was held up finds such requests
+    in its sockets when it goes on, and would undo what their senders have done elsewhere since."""
+    if request.method not in _READING:
+        await asyncio.sleep(0)  # that the sender left may have come right behind the request
+        if request.transport is None or request.transport.is_closing():
+            raise unavailable("who asked for this is gone; nothing was changed")
+    return await handler(request)
 
 
 def bounded_in_flight(most: int) -> Middleware:

@@ -1,10 +1,13 @@
 """Who may ask, from where, and how much at once."""
 
 import asyncio
+import json
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp.test_utils import TestClient, TestServer
 
 from scheduler.api.requests import Limits
@@ -14,6 +17,7 @@ from tests.api.conftest import HOST, Api, an_app
 from tests.api.fake_front import FakeFront
 from tests.api.test_job_routes import WEB, problem_of
 
+DEADLINE_S = 10.0
 TOKEN = "correct-horse"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -159,3 +163,35 @@ async def test_a_bug_is_a_500_that_tells_nothing() -> None:
         async with TestClient(TestServer(app, host=HOST)) as client:
             problem = await problem_of(await client.post("/v1/jobs", json=WEB), 500)
             assert "1234" not in str(problem)
+
+
+# --- who is gone ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loop_of", ["asyncio", "uvloop"])
+def test_a_change_is_not_begun_when_its_sender_has_left(loop_of: str) -> None:
+    """The loop stands still, as of a process that was stopped, while the sender comes and goes."""
+    maker = asyncio.new_event_loop if loop_of == "asyncio" else uvloop.new_event_loop
+    with asyncio.Runner(loop_factory=maker) as runner:
+        runner.run(_sender_comes_and_goes())
+
+
+async def _sender_comes_and_goes() -> None:
+    front = FakeFront()
+    body = json.dumps(WEB)
+    head = f"POST /v1/jobs HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: application/json\r\n"
+    request = f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode()
+    async with (
+        aiohttp.ClientSession() as session,
+        TestServer(an_app(front, session), host=HOST) as server,
+    ):
+        where = HOST, server.port or 0
+        with socket.create_connection(where) as leaving:
+            leaving.sendall(request)
+        with socket.create_connection(where) as waiting:
+            waiting.sendall(request)
+            waiting.setblocking(False)
+            async with asyncio.timeout(DEADLINE_S):
+                answer = await asyncio.get_running_loop().sock_recv(waiting, 1000)
+    assert b" 201 " in answer
+    assert [type(command).__name__ for command in front.commands] == ["ApplyJob"]

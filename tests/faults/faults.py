@@ -46,6 +46,15 @@ def leader_paused(stage: Stage, random: Random) -> None:
     _stands_by(leader)
 
 
+def standby_paused(stage: Stage, random: Random) -> None:
+    """Users who asked it have long gone elsewhere when it goes on."""
+    leader = stage.await_leader()
+    standby = random.choice([one for one in stage.instances if one is not leader])
+    standby.pause()
+    time.sleep(random.uniform(TTL_S, SURELY_ENDED_S))
+    standby.resume()
+
+
 def leader_cut_off_from_etcd(stage: Stage, random: Random) -> None:
     _leader_cut_off(stage, random, etcd=True, master=False)
 
@@ -179,6 +188,7 @@ ALL: Final[dict[str, Fault]] = {
     for fault in (
         leader_killed,
         leader_paused,
+        standby_paused,
         leader_cut_off_from_etcd,
         leader_cut_off_from_master,
         leader_cut_off_from_both,

@@ -215,11 +215,11 @@ def _too_early(
 
 def lost_requests(evidence: Evidence, history: History) -> Iterator[str]:
     """Each request answered with success is in the history, in order, durable when it was
-    answered; and the last one stands, unless one of unknown outcome came after it."""
+    answered, and stands until the next one: what a user asked for before does not come back."""
     newest = _Newest(evidence.answered)
     for job, requests in evidence.requests.items():
         stored = history.jobs.get(job, [])
-        position = 0
+        position, before = 0, None
         for request in requests:
             if request.outcome is not Outcome.DONE:
                 continue
@@ -227,7 +227,10 @@ def lost_requests(evidence: Evidence, history: History) -> Iterator[str]:
             if found is None:
                 yield f"{job}: {request.wish} was answered with success and is not stored"
                 break
-            position = found
+            for revision, wish in stored[position:found]:
+                if wish not in (before, request.wish):
+                    yield f"{job}: {before} was undone by {wish} at revision {revision}"
+            position, before = found, request.wish
             revision = stored[found][0]
             if not newest.reached(revision, request.answered):
                 yield f"{job}: {request.wish} was answered before revision {revision} was durable"

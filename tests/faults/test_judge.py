@@ -217,6 +217,23 @@ def test_what_is_in_order_passes() -> None:
             "was the last to be answered with success",
             id="a request that was undone",
         ),
+        pytest.param(
+            replace(
+                with_changes(
+                    *(mark(20, 15), job(20, 2), mark(21, 15), job(21, 1)),
+                    *(mark(22, 15), job(22, 3)),
+                ),
+                requests=asked(
+                    (RUN, 11.2, DONE), (Wish("run", 2), 20.5, DONE), (Wish("run", 3), 22.5, DONE)
+                ).requests,
+                answered=[
+                    *ORDERLY.answered,
+                    *(Answered(float(revision), SECOND, revision) for revision in (20, 21, 22)),
+                ],
+            ),
+            "was undone by Wish(desired='run', instances=1) at revision 21",
+            id="a request that was undone for a while",
+        ),
     ],
 )
 def test_each_violation_is_caught(evidence: Evidence, said: str) -> None:
