@@ -1,13 +1,17 @@
-"""`/v1/agents`, `/v1/unknown_tasks`, `/v1/status`, `/healthz`, `/readyz`: reads of the whole.
+"""`/v1/agents`, `/v1/unknown_tasks`, `/v1/status`, `/healthz`, `/readyz`: reads of the whole; and
+`/v1/agents/{id}/forgive`.
 
 `/v1/status` is answered by a daemon that neither leads nor follows, too: it says just that.
 """
 
 from aiohttp import web
 
-from scheduler.api.problems import unavailable
-from scheduler.api.requests import Query, views_of
+from scheduler.api.problems import refusal, unavailable
+from scheduler.api.requests import Query, require_leading, views_of
 from scheduler.api.views_json import agents_answer, fields_of, json_answer, page_answer
+from scheduler.core.effects import Verdict
+from scheduler.core.events import ForgiveAgent
+from scheduler.core.model.ids import AgentId
 from scheduler.core.views import StatusView
 from scheduler.runtime.protocols import Front
 
@@ -37,6 +41,7 @@ class ClusterRoutes:
     def routes(self) -> list[web.RouteDef]:
         return [
             web.get("/v1/agents", self.list_agents, allow_head=False),
+            web.post("/v1/agents/{agent}/forgive", self.forgive_agent),
             web.get("/v1/unknown_tasks", self.list_unknown_tasks, allow_head=False),
             web.get("/v1/status", self.status, allow_head=False),
             web.get("/healthz", self.healthy),
@@ -46,6 +51,19 @@ class ClusterRoutes:
     async def list_agents(self, request: web.Request) -> web.Response:
         after, limit = Query(request, ("after", "limit")).paging()
         return agents_answer(views_of(self._front).agents(after, limit))
+
+    async def forgive_agent(self, request: web.Request) -> web.Response:
+        """Place on an agent again that was avoided for the failures there."""
+        Query(request)
+        require_leading(self._front)
+        agent_id = AgentId(request.match_info["agent"])
+        answer = await self._front.ask(lambda ticket: ForgiveAgent(ticket, agent_id))
+        problem = refusal(answer)
+        if problem is not None:
+            raise problem
+        unchanged = answer.verdict is Verdict.UNCHANGED
+        result = "unchanged" if unchanged else "forgiven"
+        return json_answer({"agent": agent_id, "result": result, "detail": answer.detail})
 
     async def list_unknown_tasks(self, request: web.Request) -> web.Response:
         """All of them in one page: each is a rare thing that somebody should look at."""

@@ -1,4 +1,4 @@
-"""`offerd agents`, `status`."""
+"""`offerd agents`, `forgive`, `status`."""
 
 from typing import Final
 
@@ -9,11 +9,13 @@ from scheduler.cli.options import output_option, server_options
 from scheduler.cli.output import (
     EMPTY,
     Column,
+    clean,
     field,
     moment,
     plain,
     print_fields,
     print_items,
+    until,
 )
 
 
@@ -40,6 +42,9 @@ COLUMNS: Final = (
     Column("GPUS", lambda agent: _used(agent, "gpus"), wide=True),
     field("REGION", "region", wide=True),
     field("ZONE", "zone", wide=True),
+    Column("AVOIDED", lambda agent: until(agent["avoided_until"])),
+    Column("AVOIDED FOR", lambda agent: plain(agent["avoided_for"]), wide=True),
+    Column("MAINTENANCE IN", lambda agent: until(agent["leaves_at"]), wide=True),
     field("URL", "url", wide=True),
     field("ATTRIBUTES", "attributes"),
 )
@@ -51,6 +56,16 @@ COLUMNS: Final = (
 def agents(client: Client, form: str) -> None:
     """List the cluster's agents."""
     print_items(form, client.pages("agents"), COLUMNS)
+
+
+@click.command()
+@click.argument("agent")
+@server_options
+def forgive(agent: str, client: Client) -> None:
+    """Use an AGENT again that is avoided as tasks failed there."""
+    answer = client.post("agents", agent, "forgive", body={})
+    detail = f" ({clean(answer['detail'])})" if answer["detail"] else ""
+    click.echo(f"{agent}: {answer['result']}{detail}")
 
 
 @click.command()

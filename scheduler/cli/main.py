@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "kill": "scheduler.cli.tasks:kill",
     "logs": "scheduler.cli.logs:logs",
     "agents": "scheduler.cli.cluster:agents",
+    "forgive": "scheduler.cli.cluster:forgive",
     "status": "scheduler.cli.cluster:status",
     "backup": "scheduler.cli.backup:backup",
     "restore": "scheduler.cli.backup:restore",

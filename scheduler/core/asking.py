@@ -14,19 +14,29 @@ from scheduler.core.placement.filters import about_jobs
 from scheduler.core.placement.group import Group
 from scheduler.core.state import State
 
+SOON_S = 3600.0
+LONG_S = 86_400.0
+"""A task that may run for long is placed on no agent whose maintenance begins soon, and rather on
+one that has none planned for long. One that says how long it runs needs its agent for that time."""
 
-def present_group(state: State, job: Job, seed: int = 0) -> Group:
+
+def present_group(state: State, job: Job, wall: float, seed: int = 0) -> Group:
     counts = {attribute: dict(job.placed(attribute)) for attribute in job.counted_by}
-    return group_of(state, job.spec, counts, seed)
+    return group_of(state, job.spec, counts, wall, seed)
 
 
 def group_of(
-    state: State, spec: JobSpec, counts: Mapping[str, Mapping[str, int]], seed: int = 0
+    state: State,
+    spec: JobSpec,
+    counts: Mapping[str, Mapping[str, int]],
+    wall: float,
+    seed: int = 0,
 ) -> Group:
     """`counts` are of the tasks that stay, by each attribute that the job counts by."""
     template, prefer = spec.template, spec.prefer
     constraints = (*template.constraints, *_kept_off_by(state, spec.job))
     conditions = (*constraints, *(affinity.condition for affinity in prefer.affinities))
+    runs_s = template.max_runtime_s
     return Group(
         role=template.role,
         amounts=template.amounts,
@@ -41,6 +51,9 @@ def group_of(
         },
         instances=spec.instances,
         seed=seed,
+        avoided=state.avoided,
+        needs_until=wall + (SOON_S if runs_s is None else runs_s),
+        stays_until=wall + (LONG_S if runs_s is None else runs_s),
     )
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from scheduler.core.agent_health import AgentHealth
 from scheduler.core.deadlines import Due
 from scheduler.core.desk import Desk
 from scheduler.core.effects import Acknowledge, Kill, NoticeKind
@@ -43,8 +44,9 @@ class KillSent(NamedTuple):
 
 
 class Attempts:
-    def __init__(self, desk: Desk) -> None:
+    def __init__(self, desk: Desk, health: AgentHealth) -> None:
         self._desk = desk
+        self._health = health
         self._kills: dict[TaskId, KillSent] = {}
         self.launches = LaunchWatch(desk)
 
@@ -111,6 +113,7 @@ class Attempts:
         if job.outcome(instance) is None:
             instance = self._what_follows(job, instance, after)
         desk.store(instance)
+        self._health.ended(job, after)
         if job.counted_by:
             desk.queue.stir(job.id)  # a value is free for the job's others
 

@@ -9,7 +9,7 @@ import heapq
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from scheduler.core.model.ids import InstanceKey, JobId, TaskId
+from scheduler.core.model.ids import AgentId, InstanceKey, JobId, TaskId
 
 
 class Due(enum.IntEnum):
@@ -23,9 +23,10 @@ class Due(enum.IntEnum):
     FORGET_JOB = 8
     KILL_UNKNOWN = 9
     QUEUE_SWEEP = 10
+    AGENT_DUE = 11
 
 
-Key = InstanceKey | JobId | TaskId | None
+Key = InstanceKey | JobId | TaskId | AgentId | None
 
 
 class Entry(NamedTuple):

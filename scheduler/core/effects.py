@@ -152,6 +152,8 @@ class NoticeKind(enum.StrEnum):
     STORE_REFUSING = "store.refusing"
     STORE_RECOVERED = "store.recovered"
     AGENTS_HIDDEN = "agents.hidden"
+    AGENT_AVOIDED = "agent.avoided"
+    AGENT_IN_USE_AGAIN = "agent.in_use_again"
     NEEDS_REFUSED = "offers.needs_refused"
 
 

@@ -9,6 +9,7 @@ the time, performs the Step's effects in order, and hands their outcomes back as
 
 from collections.abc import Iterable, Sequence
 
+from scheduler.core.agent_health import AgentHealth
 from scheduler.core.attempts import Attempts
 from scheduler.core.commands import Commands, Endings, plan_all
 from scheduler.core.deadlines import Due, Entry
@@ -24,6 +25,7 @@ from scheduler.core.events import (
     Disconnected,
     Event,
     ForgetFramework,
+    ForgiveAgent,
     KillTask,
     Now,
     OfferRescinded,
@@ -62,14 +64,15 @@ class Engine:
 
     def __init__(self, policy: Policy, *, term: int, seed: int, state: State | None = None) -> None:
         self._desk = Desk(policy, term, seed, state or State())
-        self._attempts = Attempts(self._desk)
+        self._inventory = Inventory()
+        self._health = AgentHealth(self._desk, self._inventory)
+        self._attempts = Attempts(self._desk, self._health)
         self._wishes = Wishes(self._desk)
         self._offers = Offers(self._desk, self._wishes)
         self._placing = Placing(self._desk, self._attempts, self._offers)
         self._unknown = Unknown(self._desk)
         self._commands = Commands(self._desk, self._attempts, self._unknown)
         self._endings = Endings(self._desk)
-        self._inventory = Inventory()
         self.views = StateViews(
             self._desk, self._offers, self._wishes, self._unknown, self._inventory
         )
@@ -98,6 +101,7 @@ class Engine:
         for key in desk.state.left_over():
             desk.remove(key)
         self._endings.resume()
+        self._health.resume()
         for job in desk.state.jobs.values():
             for instance in job.instances.values():
                 self._attempts.resume(job, instance)
@@ -190,6 +194,8 @@ class Engine:
                 self._offers.rows.remove_offer(event.offer_id)
             case ApplyJob() | ScaleJob() | StopJob() | DeleteJob() | KillTask():
                 self._commands.handle(event)
+            case ForgiveAgent():
+                self._health.forgive(event)
             case Subscribed():
                 self._on_subscribed(event)
             case Disconnected():
@@ -305,7 +311,7 @@ class Engine:
 
     # --- deadlines -------------------------------------------------------------------------------
 
-    def _wake(self, entry: Entry) -> None:
+    def _wake(self, entry: Entry) -> None:  # noqa: C901 - one short case a deadline
         desk = self._desk
         match entry.due, entry.key:
             case Due.BACKOFF_ENDS, InstanceKey() as key:
@@ -327,6 +333,8 @@ class Engine:
                 self._placing.sweep()
             case Due.FORGET_JOB, str(job):
                 self._endings.forget(JobId(job))
+            case Due.AGENT_DUE, str(agent):
+                self._health.due(AgentId(agent))
             case Due.KILL_UNKNOWN, str(task):
                 self._unknown.kill_due(TaskId(task))
             case _:

@@ -171,6 +171,13 @@ class KillTask(msgspec.Struct, frozen=True):
     grace_s: float | None = None
 
 
+class ForgiveAgent(msgspec.Struct, frozen=True):
+    """Place on an agent again that is avoided for its failures, and forget them."""
+
+    ticket: Ticket
+    agent_id: AgentId
+
+
 class ForgetFramework(msgspec.Struct, frozen=True):
     """The master removed our framework id for good, and it was decided to go on with a new one.
     Every live attempt ends as gone."""
@@ -179,7 +186,7 @@ class ForgetFramework(msgspec.Struct, frozen=True):
     reason: str
 
 
-Command = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask | ForgetFramework
+Command = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask | ForgiveAgent | ForgetFramework
 
 Event = (
     Subscribed

@@ -32,7 +32,11 @@ class Known(msgspec.Struct, frozen=True):
         for agent in self.agents:
             agent_id = agent.info.agent_id
             yield Spot(
-                agent.info, self.held.get(agent_id), self.returned.get(agent_id), agent.listed
+                agent.info,
+                self.held.get(agent_id),
+                self.returned.get(agent_id),
+                agent.listed,
+                agent.leaves_at,
             )
 
 

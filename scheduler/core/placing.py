@@ -133,7 +133,7 @@ class Placing:
         desk, rows = self._desk, self._offers.rows
         job = desk.state.jobs[waiting.job]
         seed = desk.random.getrandbits(32)
-        group = present_group(desk.state, job, seed)
+        group = present_group(desk.state, job, desk.now.wall, seed)
         indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
         placed = place(rows, group, len(indexes))
         waiting.shortfall = placed.shortfall
@@ -157,7 +157,7 @@ class Placing:
                 desk.queue.call(other)
         if made < len(indexes):
             if job.counted_by:
-                group = present_group(desk.state, job)
+                group = present_group(desk.state, job, desk.now.wall)
             desk.queue.park(waiting, group, desk.now.mono)
         return made
 

@@ -104,12 +104,17 @@ class _Ground:
         for spot in known.spots():
             self.spots[spot.agent.agent_id] = spot
             if spot.listed is None or spot.listed.active:
-                self.put(spot.agent, _free(role, spot, known))
+                self.put(spot.agent, _free(role, spot, known), spot.leaves_at)
 
-    def put(self, agent: AgentInfo, entries: Iterable[OfferedResource]) -> None:
+    def put(
+        self,
+        agent: AgentInfo,
+        entries: Iterable[OfferedResource],
+        leaves_at: float | None = None,
+    ) -> None:
         """As an offer: what is put for one agent comes together."""
         self._put += 1
-        offer = Offer(OfferId(str(self._put)), self._role, agent, tuple(entries))
+        offer = Offer(OfferId(str(self._put)), self._role, agent, tuple(entries), leaves_at)
         self.row_of[agent.agent_id] = self.rows.add(offer)
 
     def give_back(self, freed: Freed) -> None:

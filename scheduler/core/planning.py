@@ -36,7 +36,8 @@ def _planned(desk: Desk, spec: JobSpec, ahead: int) -> Planned:
     if refusal is not None:
         return Planned(spec, job.spec if job else None, version, refusal=refusal[1])
     if job is None:
-        return Planned(spec, add=spec.instances, group=group_of(desk.state, spec, {}), ahead=ahead)
+        group = group_of(desk.state, spec, {}, desk.now.wall)
+        return Planned(spec, add=spec.instances, group=group, ahead=ahead)
     kept = [instance for instance in job.instances.values() if _keeps(job, spec, instance)]
     gone = [
         instance
@@ -54,7 +55,7 @@ def _planned(desk: Desk, spec: JobSpec, ahead: int) -> Planned:
         replace=len(replaced),
         stop=len(gone) - len(replaced),
         freed=tuple(_freed(job, attempt) for instance in gone for attempt in instance.live),
-        group=group_of(desk.state, spec, _counts(spec, kept)),
+        group=group_of(desk.state, spec, _counts(spec, kept), desk.now.wall),
         ahead=ahead,
     )
 

@@ -54,12 +54,27 @@ class EndedPolicy(msgspec.Struct, frozen=True):
     keep_max: int = 1000
 
 
+class AvoidPolicy(msgspec.Struct, frozen=True):
+    """When an agent is avoided: after so many failures of its own making within the window, for a
+    time that doubles with each turn. One bad job must not empty the cluster, so at most this share
+    of the agents known is avoided at once."""
+
+    failures: int = 3
+    window_s: float = 600.0
+    avoid_s_initial: float = 300.0
+    avoid_s_max: float = 3600.0
+    forget_s: float = 21_600.0
+    """After this long in use without such failures an agent's past is forgotten."""
+    share_max: float = 0.2
+
+
 class Policy(msgspec.Struct, frozen=True):
     roles: tuple[Role, ...]
     failover_timeout_s: float = 604_800.0
     offers: OfferPolicy = OfferPolicy()
     reconcile: ReconcilePolicy = ReconcilePolicy()
     ended: EndedPolicy = EndedPolicy()
+    avoid: AvoidPolicy = AvoidPolicy()
     launch_timeout_s: float = 300.0
     launch_grace_s: float = 30.0
     """After the launch timeout we ask once more, and wait this long for the answer."""

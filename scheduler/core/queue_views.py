@@ -117,7 +117,7 @@ class QueueViews:
             since=_since(job, group) if group is not None else None,
             back_off=self._back_off(job, group) if group is not None else None,
             tries=group.tries if group is not None else 0,
-            group=present_group(desk.state, job),
+            group=present_group(desk.state, job, desk.now.wall),
             blocked=self._blocked(),
             known=self.known(job.spec.template.role),
             history=desk.history.of(job_id),

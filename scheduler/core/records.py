@@ -9,7 +9,7 @@ import enum
 
 import msgspec
 
-from scheduler.core.model.ids import FrameworkId, InstanceKey, JobId, Uid
+from scheduler.core.model.ids import AgentId, AgentKey, FrameworkId, InstanceKey, JobId, Uid
 from scheduler.core.model.instance import Instance
 from scheduler.core.model.job import JobSpec
 
@@ -46,7 +46,24 @@ class JobRecord(msgspec.Struct, frozen=True, gc=False):
     ended_at: float | None = None
 
 
-Record = FrameworkRecord | JobRecord | Instance
+class AgentRecord(msgspec.Struct, frozen=True, gc=False):
+    """An agent that failed tasks by its own fault. While `avoided`, nothing is placed on it, until
+    `until` (wall); `times` counts how often that was so in a row, and `fault` is the last one."""
+
+    agent_id: AgentId
+    hostname: str
+    avoided: bool
+    since: float
+    until: float
+    times: int
+    fault: str = ""
+
+    @property
+    def key(self) -> AgentKey:
+        return AgentKey(self.agent_id)
+
+
+Record = FrameworkRecord | JobRecord | Instance | AgentRecord
 
 
 class FrameworkKey(msgspec.Struct, frozen=True, gc=False):
@@ -54,7 +71,7 @@ class FrameworkKey(msgspec.Struct, frozen=True, gc=False):
 
 
 FRAMEWORK = FrameworkKey()
-RecordKey = FrameworkKey | JobId | InstanceKey
+RecordKey = FrameworkKey | JobId | InstanceKey | AgentKey
 
 
 class Put(msgspec.Struct, frozen=True, gc=False):
@@ -62,7 +79,7 @@ class Put(msgspec.Struct, frozen=True, gc=False):
 
 
 class Remove(msgspec.Struct, frozen=True, gc=False):
-    """A `str` key is a job's, an `InstanceKey` an instance's."""
+    """A `str` key is a job's; the others say whose they are by their type."""
 
     key: RecordKey
 
@@ -78,3 +95,5 @@ def key_of(record: Record) -> RecordKey:
             return record.spec.job
         case FrameworkRecord():
             return FRAMEWORK
+        case AgentRecord():
+            return record.key

@@ -6,9 +6,24 @@ from typing import NamedTuple
 
 from scheduler.core.jobs.job import Job
 from scheduler.core.jobs.neighbours import Neighbours
-from scheduler.core.model.ids import InstanceKey, JobId, TaskId, Uid, parse_task_id
+from scheduler.core.model.ids import (
+    AgentId,
+    AgentKey,
+    InstanceKey,
+    JobId,
+    TaskId,
+    Uid,
+    parse_task_id,
+)
 from scheduler.core.model.instance import Attempt, Instance
-from scheduler.core.records import FrameworkKey, FrameworkRecord, JobRecord, Record, RecordKey
+from scheduler.core.records import (
+    AgentRecord,
+    FrameworkKey,
+    FrameworkRecord,
+    JobRecord,
+    Record,
+    RecordKey,
+)
 
 
 class Found(NamedTuple):
@@ -18,13 +33,16 @@ class Found(NamedTuple):
 
 
 class State:
-    """Records may arrive in any order: instances whose job is not here yet wait in `orphans`."""
+    """Records may arrive in any order: instances whose job is not here yet wait in `orphans`.
+    `avoided` are the agents on which nothing is placed."""
 
     def __init__(self) -> None:
         self.framework: FrameworkRecord | None = None
         self.jobs: dict[JobId, Job] = {}
         self.orphans: dict[InstanceKey, Instance] = {}
         self.neighbours = Neighbours()
+        self.agents: dict[AgentId, AgentRecord] = {}
+        self.avoided: frozenset[AgentId] = frozenset()
 
     def apply(self, record: Record) -> None:
         match record:
@@ -38,6 +56,9 @@ class State:
                 self._apply_job(record)
             case FrameworkRecord():
                 self.framework = record
+            case AgentRecord():
+                self.agents[record.agent_id] = record
+                self._find_avoided()
 
     def remove(self, key: RecordKey) -> None:
         match key:
@@ -48,9 +69,15 @@ class State:
                 job = self.jobs.get(key.job)
                 if job is not None:
                     job.drop_instance(key.instance)
+            case AgentKey():
+                self.agents.pop(key.agent, None)
+                self._find_avoided()
             case str():
                 self.jobs.pop(key, None)
                 self.neighbours.remove(key)
+
+    def _find_avoided(self) -> None:
+        self.avoided = frozenset(one.agent_id for one in self.agents.values() if one.avoided)
 
     def find(self, task: TaskId) -> Found | None:
         """The attempt with this id, live or among the ended ones kept."""

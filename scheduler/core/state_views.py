@@ -199,6 +199,8 @@ class StateViews:
 
     def _agent_view(self, agent: Agent, tasks: int) -> AgentView:
         listed, listed_at = agent.listed, self._inventory.listed_at
+        health = self._desk.state.agents.get(agent.info.agent_id)
+        avoided = health if health is not None and health.avoided else None
         known = listed is not None and listed_at is not None
         return AgentView(
             id=agent.info.agent_id,
@@ -212,6 +214,9 @@ class StateViews:
             seen_s_ago=self._desk.now.wall - listed_at if known and listed_at else None,
             region=agent.info.region,
             zone=agent.info.zone,
+            avoided_until=avoided.until if avoided is not None else None,
+            avoided_for=avoided.fault if avoided is not None else "",
+            leaves_at=agent.leaves_at,
         )
 
     def status(self) -> StatusView:

@@ -71,7 +71,9 @@ class TaskView(msgspec.Struct, frozen=True):
 
 
 class AgentView(msgspec.Struct, frozen=True):
-    """`seen_s_ago` is the age of what the operator API said; None: only known from offers."""
+    """`seen_s_ago` is the age of what the operator API said; None: only known from offers.
+    `avoided_for` is the last failure that an agent is avoided for; `leaves_at` when maintenance
+    begins that is planned. Times are wall."""
 
     id: str
     hostname: str
@@ -84,6 +86,9 @@ class AgentView(msgspec.Struct, frozen=True):
     seen_s_ago: float | None
     region: str = ""
     zone: str = ""
+    avoided_until: float | None = None
+    avoided_for: str = ""
+    leaves_at: float | None = None
 
 
 class UnknownTaskView(msgspec.Struct, frozen=True):

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from scheduler.core.model.ids import InstanceKey, JobId, dotted
+from scheduler.core.model.ids import AgentId, AgentKey, InstanceKey, JobId, dotted
 from scheduler.core.model.instance import Instance
 from scheduler.core.records import (
     FRAMEWORK,
+    AgentRecord,
     FrameworkKey,
     FrameworkRecord,
     JobRecord,
@@ -44,6 +45,7 @@ _READERS: Mapping[int, Mapping[str, Reader]] = {
         "framework": msgspec.msgpack.Decoder(FrameworkRecord).decode,
         "jobs": msgspec.msgpack.Decoder(JobRecord).decode,
         "tasks": msgspec.msgpack.Decoder(Instance).decode,
+        "agents": msgspec.msgpack.Decoder(AgentRecord).decode,
     },
 }
 """By schema number, then by the first piece of the path."""
@@ -90,13 +92,16 @@ def _unreadable(path: str, why: str) -> StoreUnreadable:
 
 
 def path_of(key: RecordKey) -> str:
-    """The key as text: `framework`, `jobs/<dotted job>` or `tasks/<dotted job>/<instance>`."""
+    """The key as text: `framework`, `jobs/<dotted job>`, `tasks/<dotted job>/<instance>` or
+    `agents/<id>`."""
     # Called for each write: patterns with captures, or a call of `dotted`, would double its cost.
     match key:
         case InstanceKey():
             return f"tasks/{key[0].replace('/', '.')}/{key[1]}"
         case str():
             return f"jobs/{dotted(key)}"
+        case AgentKey():
+            return f"agents/{key.agent}"
         case FrameworkKey():
             return "framework"
 
@@ -106,6 +111,8 @@ def key_from_path(path: str) -> RecordKey:
     match path.split("/"):
         case ["framework"]:
             return FRAMEWORK
+        case ["agents", agent_id] if agent_id:
+            return AgentKey(AgentId(agent_id))
         case ["jobs", name] if name:
             return JobId(name.replace(".", "/"))
         case ["tasks", name, index] if name and index.isascii() and index.isdigit():

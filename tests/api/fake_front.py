@@ -16,6 +16,7 @@ from scheduler.core.events import (
     Command,
     DeleteJob,
     ForgetFramework,
+    ForgiveAgent,
     KillTask,
     ScaleJob,
     StopJob,
@@ -101,6 +102,8 @@ class FakeFront:
                 return self._end(ticket, job, forget=isinstance(command, DeleteJob))
             case KillTask():
                 return self._kill(command)
+            case ForgiveAgent():
+                return Answer(command.ticket, Verdict.NOT_FOUND, "there is no such agent")
             case ForgetFramework():
                 raise AssertionError("no user can ask for this")
 
@@ -253,14 +256,14 @@ class FakeViews:
         return PlanQuestion(
             connected=True,
             jobs=tuple(
-                Planned(spec, add=spec.instances, group=group_of(State(), spec, {}))
+                Planned(spec, add=spec.instances, group=group_of(State(), spec, {}, 0.0))
                 if job is None
                 else Planned(
                     spec,
                     job.spec,
                     job.version,
                     keep=spec.instances,
-                    group=group_of(State(), spec, {}),
+                    group=group_of(State(), spec, {}, 0.0),
                 )
                 for spec, job in found
             ),

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from scheduler.core.effects import Answer, Verdict
-from scheduler.core.events import Ticket
+from scheduler.core.events import ForgiveAgent, Ticket
 from scheduler.core.model.ids import JobId
 from scheduler.runtime.protocols import LeaderInfo
 from tests.api.fake_front import FakeFront
@@ -100,8 +100,18 @@ def test_agents_are_listed(run: Offerd, front: FakeFront) -> None:
     front.agent_list.append(NODE)
     titles, row = run("agents").stdout.splitlines()
     assert titles.split()[:3] == ["AGENT", "HOST", "ACTIVE"]
-    assert row.split() == ["agent-1", "node1", "yes", "2", "?/4", "?/8192", "rack=r1"]
+    assert row.split() == ["agent-1", "node1", "yes", "2", "?/4", "?/8192", "-", "rack=r1"]
     assert "node1:5051" in run("agents", "-o", "wide").stdout
+
+
+def test_an_agent_is_forgiven_by_the_leader(run: Offerd, front: FakeFront) -> None:
+    result = run("forgive", "agent-1")
+    assert (result.exit_code, result.stderr) == (1, "Error: there is no such agent\n")
+    assert [
+        command.agent_id for command in front.commands if isinstance(command, ForgiveAgent)
+    ] == ["agent-1"]
+    front.answer = Answer(Ticket(1), Verdict.UNCHANGED, "it was not avoided")
+    assert run("forgive", "agent-1").stdout == "agent-1: unchanged (it was not avoided)\n"
 
 
 def test_status_is_shown(run: Offerd, front: FakeFront) -> None:

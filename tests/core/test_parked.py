@@ -191,7 +191,7 @@ class Watched:
         for waiting in self.harness.engine.queue:
             if waiting.active:
                 job = self.harness.engine.state.jobs[waiting.job]
-                group = present_group(self.harness.engine.state, job)
+                group = present_group(self.harness.engine.state, job, self.harness.now.wall)
                 assert not place(rows, group, 1).instances, f"{waiting.job} slept through it"
 
 

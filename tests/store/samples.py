@@ -2,7 +2,16 @@
 
 from hypothesis import strategies as st
 
-from scheduler.core.model.ids import AgentId, FrameworkId, InstanceKey, JobId, Role, TaskId, Uid
+from scheduler.core.model.ids import (
+    AgentId,
+    AgentKey,
+    FrameworkId,
+    InstanceKey,
+    JobId,
+    Role,
+    TaskId,
+    Uid,
+)
 from scheduler.core.model.instance import (
     Attempt,
     AttemptState,
@@ -37,7 +46,14 @@ from scheduler.core.model.job import (
     Update,
 )
 from scheduler.core.model.resources import Amounts
-from scheduler.core.records import Desired, FrameworkRecord, JobRecord, Record, RecordKey
+from scheduler.core.records import (
+    AgentRecord,
+    Desired,
+    FrameworkRecord,
+    JobRecord,
+    Record,
+    RecordKey,
+)
 
 WEB = JobId("team/web")
 
@@ -83,7 +99,11 @@ counts = st.integers(min_value=0, max_value=2**31)
 names = st.from_regex(r"[a-z0-9-]{1,12}(/[a-z0-9-]{1,12}){0,2}", fullmatch=True).map(JobId)
 pairs = st.lists(st.tuples(texts, texts), max_size=3).map(tuple)
 
-keys: st.SearchStrategy[RecordKey] = names | st.builds(InstanceKey, names, counts)
+agent_ids = st.from_regex(r"[a-z0-9-]{1,40}", fullmatch=True).map(AgentId)
+
+keys: st.SearchStrategy[RecordKey] = (
+    names | st.builds(InstanceKey, names, counts) | st.builds(AgentKey, agent_ids)
+)
 
 frameworks = st.builds(
     FrameworkRecord, framework_id=texts.map(FrameworkId), armed=st.booleans(), subscribed_at=times
@@ -193,4 +213,15 @@ instances = st.builds(
     outcome=st.none() | st.sampled_from(list(Outcome)),
 )
 
-records: st.SearchStrategy[Record] = frameworks | jobs | instances
+agents = st.builds(
+    AgentRecord,
+    agent_id=agent_ids,
+    hostname=texts,
+    avoided=st.booleans(),
+    since=times,
+    until=times,
+    times=counts,
+    fault=texts,
+)
+
+records: st.SearchStrategy[Record] = frameworks | jobs | instances | agents

@@ -9,6 +9,7 @@ from scheduler.core.model.ids import InstanceKey, JobId
 from scheduler.core.model.instance import Instance
 from scheduler.core.records import (
     FRAMEWORK,
+    AgentRecord,
     FrameworkRecord,
     JobRecord,
     Put,
@@ -67,7 +68,7 @@ def damage_is_named_or_harmless(path: str, value: bytes) -> None:
     if record is None:
         assert path in refusal
     else:
-        assert isinstance(record, FrameworkRecord | JobRecord | Instance)
+        assert isinstance(record, FrameworkRecord | JobRecord | Instance | AgentRecord)
         assert path_of(key_of(record)) == path
 
 

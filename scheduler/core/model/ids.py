@@ -24,6 +24,12 @@ class InstanceKey(NamedTuple):
     instance: int
 
 
+class AgentKey(NamedTuple):
+    """What we remember of an agent."""
+
+    agent: AgentId
+
+
 class TaskIdParts(NamedTuple):
     job: JobId
     instance: int

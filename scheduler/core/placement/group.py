@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 import msgspec
 
-from scheduler.core.model.ids import Role
+from scheduler.core.model.ids import AgentId, Role
 from scheduler.core.model.job import Condition, Constraint, Operator, Port, Preferences
 from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
@@ -23,7 +23,8 @@ class Group(msgspec.Struct, frozen=True):
     """`counts` says for each attribute that the job counts by (`counted_attributes`) how many of
     its live tasks each value has (0: none, but it is known); `company` where other jobs run that
     the conditions name. `instances` is how many the whole job has; `seed` is for the strategy
-    `random`."""
+    `random`. Agents are `avoided` for their failures; maintenance that begins before `needs_until`
+    (wall) rules an agent out, and before `stays_until` puts it last."""
 
     role: Role
     amounts: Amounts
@@ -34,6 +35,9 @@ class Group(msgspec.Struct, frozen=True):
     company: Company = {}
     instances: int = 0
     seed: int = 0
+    avoided: frozenset[AgentId] = frozenset()
+    needs_until: float = 0.0
+    stays_until: float = 0.0
 
     @property
     def taken_hosts(self) -> frozenset[str]:

@@ -17,7 +17,7 @@ import numpy as np
 from scheduler.core.model.job import INSTANCES_MAX
 from scheduler.core.placement.carve import PORTS, Carved, Shape, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
-from scheduler.core.placement.constraints import HOSTNAME
+from scheduler.core.placement.constraints import AGENT, HOSTNAME
 from scheduler.core.placement.filters import admitting
 from scheduler.core.placement.group import (
     NO_PREFERENCES,
@@ -50,6 +50,11 @@ def place(rows: Rows, group: Group, count: int) -> Placed:
     """Choose rows for `count` instances, as many as fit."""
     rows.sync()
     fitting = _fitting(rows, group)
+    leaving = rows.leaving_before(group.stays_until)
+    if leaving is not None:
+        placed = Placed(_choose(rows, group, fitting & ~leaving, count))
+        if placed.instances == count:
+            return placed
     placed = Placed(_choose(rows, group, fitting, count))
     missing = count - placed.instances
     if not missing:
@@ -139,6 +144,8 @@ def _choose(rows: Rows, group: Group, fitting: Mask, count: int) -> tuple[Share,
 def _fitting(rows: Rows, group: Group) -> Mask:
     """The rows that hold one instance at least, but for what the job's other tasks rule out."""
     fits = rows.in_role(group.role)
+    for _, excluded in _excluded(rows, group):
+        fits &= ~excluded
     for condition in uncounted_among(group.constraints):
         fits &= admitting(rows, condition, group.company)
     for _, name, asked in _asked(group):
@@ -146,6 +153,17 @@ def _fitting(rows: Rows, group: Group) -> Mask:
     for _, free in _fixed_ports(rows, group):
         fits &= free
     return fits
+
+
+def _excluded(rows: Rows, group: Group) -> list[tuple[Reason, Mask]]:
+    """Rows of agents that are not to be used whatever they have free."""
+    excluded = []
+    if group.avoided:
+        excluded.append((Reason.AGENT_AVOIDED, rows.among(AGENT, group.avoided)))
+    leaving = rows.leaving_before(group.needs_until)
+    if leaving is not None:
+        excluded.append((Reason.MAINTENANCE, leaving))
+    return excluded
 
 
 def _capacity(rows: Rows, group: Group, at: Indexes) -> Column:
@@ -215,7 +233,8 @@ def _explain(
     used = np.zeros(rows.size, np.int64)
     for row, instances in shares:
         used[row] = instances
-    checks = [*_attribute_checks(rows, group), *_counted_checks(rows, group, fitting, used)]
+    checks = [_Check(Cause(reason, 0), mask) for reason, mask in _excluded(rows, group)]
+    checks += [*_attribute_checks(rows, group), *_counted_checks(rows, group, fitting, used)]
     checks += _amount_checks(rows, group, used)  # a row counts under the first that it fails
     failed = np.zeros(rows.size, np.int8)
     for check in checks:

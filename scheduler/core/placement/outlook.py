@@ -45,12 +45,13 @@ _TERMS = frozenset(
 
 class Spot(msgspec.Struct, frozen=True, gc=False):
     """What is known of one agent for one role: what we hold (None: no offer), what we gave back
-    last, and what the master lists."""
+    last, what the master lists, and when maintenance begins that is planned (wall)."""
 
     agent: AgentInfo
     held: Pool | None = None
     back: GivenBack | None = None
     listed: AgentSeen | None = None
+    leaves_at: float | None = None
 
 
 class Access(msgspec.Struct, frozen=True):
@@ -128,6 +129,10 @@ def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:
     found = [_failed(agent, one) for one in failed]
     if spot.listed is not None and not spot.listed.active:
         found.append(Obstacle(Reason.AGENT_INACTIVE))
+    if agent.agent_id in group.avoided:
+        found.append(Obstacle(Reason.AGENT_AVOIDED))
+    if spot.leaves_at is not None and spot.leaves_at < group.needs_until:
+        found.append(Obstacle(Reason.MAINTENANCE))
     pool = _offered(spot, access)
     if pool is not None:
         found += _lacking_in_offer(group, spot.listed, pool)

@@ -28,6 +28,8 @@ class Reason(enum.StrEnum):
     PORTS = "ports"
     FIXED_PORT = "fixed_port"
     AGENT_INACTIVE = "agent_inactive"
+    AGENT_AVOIDED = "agent_avoided"
+    MAINTENANCE = "maintenance"
     OTHER_ROLE = "other_role"
     OFFERED_ELSEWHERE = "offered_elsewhere"
     SUPPRESSED = "suppressed"
@@ -122,6 +124,8 @@ def clause(cause: Cause) -> str:
 
 _WORDS = {
     Reason.AGENT_INACTIVE: "not active",
+    Reason.AGENT_AVOIDED: "avoided, as tasks failed there",
+    Reason.MAINTENANCE: "with maintenance planned too soon",
     Reason.OTHER_ROLE: "with the rest reserved for other roles",
     Reason.OFFERED_ELSEWHERE: "offered to another framework",
     Reason.SUPPRESSED: "not offered, as offers for the role are suppressed",

@@ -110,6 +110,8 @@ class Rows:
         """Rows that were taken from since: they are elsewhere in the order."""
         self._taken_from: set[int] = set()
         """Rows of which less is left than their pools hold."""
+        self._leaving: dict[int, float] = {}
+        """When maintenance of a row's agent begins (wall), of the few for which any is planned."""
         self._attributes: dict[str, AttributeColumn] = {}
         self._ports: dict[int, PortColumn] = {}
         self._free = np.zeros((len(COLUMN_NAMES), 0), np.int64)
@@ -150,6 +152,8 @@ class Rows:
             self[row].pool = self.left(row)
             self[row].add(offer)
             self._taken_from.discard(row)
+        if offer.unavailable_from is not None:
+            self._leaving[row] = offer.unavailable_from
         self._row_of_offer[offer.offer_id] = row
         self._renewed.add(row)
         return row
@@ -186,6 +190,7 @@ class Rows:
         for offer in gone.offers:
             del self._row_of_offer[offer.offer_id]
         self._taken_from.discard(row)
+        self._leaving.pop(row, None)
         self._renewed.add(row)
         return tuple(gone.offers)
 
@@ -251,6 +256,16 @@ class Rows:
 
     def counted(self, attribute: str, counts: Mapping[str, int]) -> Counts:
         return self._attribute(attribute).counted(counts, self.size)
+
+    def leaving_before(self, wall: float) -> Mask | None:
+        """The rows whose agents have maintenance planned that begins before; None: there are
+        none."""
+        rows = [row for row, begins in self._leaving.items() if begins < wall]
+        if not rows:
+            return None
+        mask = np.zeros(self.size, np.bool_)
+        mask[rows] = True
+        return mask
 
     def port_free(self, port: int) -> Mask:
         def free_at(row: int) -> bool:
