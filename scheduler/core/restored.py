@@ -15,7 +15,7 @@ import msgspec
 from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import JobId, Uid
 from scheduler.core.model.instance import Instance
-from scheduler.core.records import Desired, FrameworkRecord, JobRecord, Record
+from scheduler.core.records import AgentRecord, Desired, FrameworkRecord, JobRecord, Record
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -44,6 +44,8 @@ def restored(
                 jobs[record.spec.job] = record
             case FrameworkRecord():
                 kept += [] if new_framework else [record]
+            case AgentRecord():
+                kept.append(record)
     tables = {
         name: Job(msgspec.structs.replace(record, uid=next(uids)))
         for name, record in jobs.items()
