@@ -15,15 +15,17 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
 from tests.faults.evidence import Life, Update
 from tests.faults.taps import Tap, Taps
+from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import ASKING_FAILED, RealCluster
 from tests.support.cluster_state import TERMINAL, FrameworkState
 from tests.support.masters import EmulatedMaster
-from tests.support.zookeeper import SILENT
+from tests.support.zookeeper import SILENT, ensure_zookeeper
 
 AGENTS: Final = 5
 MASTERS: Final = 2
@@ -163,6 +165,17 @@ class Elected:
         self._watcher.stop()
         self._mirror.stop()
         self.cluster.stop()
+
+
+def elected_masters(folder: Path) -> Elected:
+    """Skips the test where they cannot be had."""
+    if missing := ensure_zookeeper():
+        pytest.skip(f"no ZooKeeper: {missing}")
+    try:
+        build = ensure_built()
+    except CannotBuild as error:
+        pytest.skip(f"real Mesos cannot be built here: {error.reason}")
+    return Elected(build, folder)
 
 
 class _Mirror(threading.Thread):

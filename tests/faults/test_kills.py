@@ -7,7 +7,7 @@ import math
 import os
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from tests.faults.evidence import Evidence
+from tests.faults.masters import Emulated, WitnessedMaster, elected_masters
 from tests.faults.stage import Stage
 
 KILLS: Final = int(os.environ.get("OFFERD_FAULT_KILLS", "0"))
@@ -29,12 +30,21 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.skipif(not KILLS, reason="make faults KILLS=n")
 @pytest.mark.timeout(KILLS * A_KILL_S_MAX + END_S_MAX)
+@pytest.mark.parametrize(
+    "make_master",
+    [
+        pytest.param(Emulated, id="emulated"),
+        pytest.param(elected_masters, id="real", marks=pytest.mark.real_mesos),
+    ],
+)
 def test_the_leader_may_be_killed_at_any_moment(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    make_master: Callable[[Path], WitnessedMaster],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     random = Random(SEED)
     kills: list[float] = []
-    with Stage(tmp_path, NETWORK) as stage:
+    with Stage(tmp_path, NETWORK, make_master) as stage:
         with stage.load(SEED) as load:
             load.await_work()
             office = stage.await_office()

@@ -8,7 +8,6 @@ import itertools
 import os
 import time
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -16,10 +15,8 @@ from typing import Final
 import pytest
 
 from tests.faults import faults
-from tests.faults.masters import Elected, Emulated, WitnessedMaster
+from tests.faults.masters import Emulated, WitnessedMaster, elected_masters
 from tests.faults.stage import Stage
-from tests.real_mesos.build import CannotBuild, ensure_built
-from tests.support.zookeeper import ensure_zookeeper
 
 SEEDS: Final = int(os.environ.get("OFFERD_FAULT_SEEDS", "0"))
 LEAN_SEEDS: Final = 2
@@ -55,14 +52,8 @@ def test_nothing_is_lost_or_doubled_under(name: str, seed: int, tmp_path: Path) 
 def test_nothing_is_lost_or_doubled_on_real_mesos_under(
     name: str, seed: int, tmp_path: Path
 ) -> None:
-    if missing := ensure_zookeeper():
-        pytest.skip(f"no ZooKeeper: {missing}")
-    try:
-        build = ensure_built()
-    except CannotBuild as error:
-        pytest.skip(f"real Mesos cannot be built here: {error.reason}")
     random = Random(f"real-{name}-{seed}")
-    _play([faults.ON_REAL_MESOS[name]], random, tmp_path, seed, partial(Elected, build))
+    _play([faults.ON_REAL_MESOS[name]], random, tmp_path, seed, elected_masters)
 
 
 def _play(
