@@ -29,11 +29,11 @@ class Term(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What one revision says of an attempt."""
+    """What one revision says of an attempt. `end` is why it is told to end; empty: it is not."""
 
     revision: int
     state: str
-    end_wanted: bool
+    end: str
 
 
 def stage(state: str) -> int | None:
@@ -61,19 +61,22 @@ class History:
                         self.marks[change.revision].append(int(change.value.split(b".")[0]))
                 case "schema":
                     continue
-                case "framework":
-                    self.records[change.revision].append(change.key)
-                case "jobs":
-                    self.records[change.revision].append(change.key)
-                    self.jobs[rest.replace(".", "/")].append((change.revision, _wish(change.value)))
-                case "tasks":
-                    self.records[change.revision].append(change.key)
-                    self._instance(change)
                 case _:
-                    raise AssertionError(f"nothing of ours has such a key: {change.key}")
+                    self.records[change.revision].append(change.key)
+                    self._record(change, kind, rest)
 
     def term_of(self, number: int) -> Term | None:
         return next((term for term in self.terms if term.number == number), None)
+
+    def _record(self, change: Change, kind: str, name: str) -> None:
+        match kind:
+            case "jobs":
+                wish = _wish(change.value)
+                self.jobs[name.replace(".", "/")].append((change.revision, wish))
+            case "tasks":
+                self._instance(change)
+            case _:
+                return
 
     def _leader(self, change: Change) -> None:
         if change.value is not None and change.created == change.revision:
@@ -88,10 +91,11 @@ class History:
         for attempt in _attempts(change.value):
             task = attempt["task_id"]
             now.add(task)
-            stored = Stored(change.revision, attempt["state"], attempt.get("end") is not None)
+            end = attempt.get("end") or {"reason": ""}
+            stored = Stored(change.revision, attempt["state"], end["reason"])
             self.attempts[task].append(stored)
         for task in before - now:
-            self.attempts[task].append(Stored(change.revision, GONE, False))
+            self.attempts[task].append(Stored(change.revision, GONE, ""))
         self._in_record[change.key] = now
 
 

@@ -14,6 +14,7 @@ from tests.faults.history import History, Stored, Term, stage
 
 LATE_S: Final = 0.5
 """Bytes may lie in a busy proxy's queue for so long after they were sent."""
+_ASKED: Final = frozenset({"", "scaled_down", "job_stopped", "job_deleted"})
 _STAGE_OF: Final = {"TASK_STARTING": 1, "TASK_RUNNING": 2, "TASK_KILLING": 2}
 _ENDED: Final = frozenset(
     {
@@ -36,6 +37,7 @@ def violations(evidence: Evidence) -> list[str]:
     return [
         *launched_twice(evidence),
         *two_lives(evidence, history),
+        *ended_unasked(history),
         *written_after_its_term(history),
         *said_before_it_was_stored(evidence, history, known),
         *said_after_its_office(evidence, history),
@@ -66,8 +68,8 @@ def two_lives(evidence: Evidence, history: History) -> Iterator[str]:
     """No two tasks of one instance live at a time, but where the first could not be reached."""
     by_instance = defaultdict(list)
     for life in evidence.lives:
-        job, index, _, uid = life.task.rsplit(".", 3)
-        by_instance[job, index, uid].append(life)
+        job, index, _, _ = life.task.rsplit(".", 3)
+        by_instance[job, index].append(life)
     for lives in by_instance.values():
         lives.sort(key=lambda life: life.begins)
         for position, later in enumerate(lives):
@@ -75,6 +77,14 @@ def two_lives(evidence: Evidence, history: History) -> Iterator[str]:
                 overlap = earlier.ended is None or earlier.ended > later.begins
                 if overlap and not _was_away(history, earlier.task, later.task):
                     yield f"{earlier.task} lived when {later.task} began"
+
+
+def ended_unasked(history: History) -> Iterator[str]:
+    """Users here only scale, stop and delete: nothing else is a reason to end a task."""
+    for task, stored in history.attempts.items():
+        reasons = {one.end for one in stored} - _ASKED
+        if reasons:
+            yield f"{task} was told to end for {', '.join(sorted(reasons))}"
 
 
 def unfinished(evidence: Evidence) -> Iterator[str]:
@@ -182,7 +192,7 @@ def said_before_it_was_stored(
                 case "ACCEPT":
                     revisions = [stored[0].revision] if stored else []
                 case "KILL":
-                    revisions = [one.revision for one in stored if one.end_wanted]
+                    revisions = [one.revision for one in stored if one.end]
                 case "ACKNOWLEDGE":
                     wanted = _stage_wanted(states.get((task, said.uuid)))
                     revisions = [

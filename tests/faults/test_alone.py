@@ -15,10 +15,10 @@ from tests.faults.judge import violations_on_the_wire
 from tests.faults.load import Load, is_batch
 from tests.faults.masters import Emulated
 from tests.faults.reading import connections, said_on, updates_on
+from tests.faults.settings import SEEDS
 from tests.faults.settled import as_wished
 from tests.faults.stage import SETTLED_S
 from tests.faults.taps import Tap, Taps
-from tests.faults.test_scenarios import SEEDS
 from tests.support.daemon import DaemonProcess
 from tests.support.small_disk import fill, small_disk
 from tests.support.waiting import stays, wait_until

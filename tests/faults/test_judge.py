@@ -48,10 +48,10 @@ def job(revision: int, instances: int, desired: str = "run") -> Change:
     return record(revision, "jobs/web", {"desired": desired, "spec": {"instances": instances}})
 
 
-def instance(revision: int, *attempts: tuple[str, str], wanted_end: bool = False) -> Change:
+def instance(revision: int, *attempts: tuple[str, str], end: str = "") -> Change:
     """Task ids and states; those that have ended come after the live ones."""
     documents: list[dict[str, Any]] = [
-        {"task_id": task, "state": state, **({"end": {"reason": "x"}} if wanted_end else {})}
+        {"task_id": task, "state": state, **({"end": {"reason": end}} if end else {})}
         for task, state in attempts
     ]
     ended = [one for one in documents if one["state"] in ("finished", "killed", "failed")]
@@ -68,7 +68,7 @@ ORDERLY: Final = Evidence(
         *(mark(13, 10), instance(13, (TASK, "running"))),
         no_leader(14),
         leader(15, SECOND),
-        *(mark(16, 15), instance(16, (TASK, "running"), wanted_end=True)),
+        *(mark(16, 15), instance(16, (TASK, "running"), end="scaled_down")),
         *(mark(17, 15), instance(17, (TASK, "killed"))),
         *(mark(18, 15), instance(18, (OTHER, "launching"), (TASK, "killed"))),
         *(mark(19, 15), instance(19, (OTHER, "running"), (TASK, "killed"))),
@@ -148,6 +148,13 @@ def test_what_is_in_order_passes() -> None:
             replace(ORDERLY, lives=[Life(TASK, 12.6, None), ORDERLY.lives[1]]),
             f"{TASK} lived when {OTHER} began",
             id="two live attempts for ever",
+        ),
+        pytest.param(
+            with_changes(
+                mark(16, 15), instance(16, (TASK, "running"), end="superseded"), instead_of=16
+            ),
+            f"{TASK} was told to end for superseded",
+            id="a task that was ended and nobody wished it",
         ),
         pytest.param(
             replace(ORDERLY, batches={"count": 2}, finished={"count.0.1.u"}),

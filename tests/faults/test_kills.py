@@ -4,7 +4,6 @@
 """
 
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -16,10 +15,10 @@ import pytest
 
 from tests.faults.evidence import Evidence
 from tests.faults.masters import Emulated, WitnessedMaster, elected_masters
+from tests.faults.settings import KILLS
 from tests.faults.stage import Stage
 
-KILLS: Final = int(os.environ.get("OFFERD_FAULT_KILLS", "0"))
-SEED: Final = int(os.environ.get("OFFERD_FAULT_KILLS_SEED", "1"))
+SEED: Final = 1
 NETWORK: Final = "127.77.53"
 IN_OFFICE_S_MAX: Final = 3.0
 A_KILL_S_MAX: Final = 30.0

@@ -5,7 +5,6 @@ after another. A seed is in the test's id: `pytest -k leader_paused-7` runs that
 """
 
 import itertools
-import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,10 +15,9 @@ import pytest
 
 from tests.faults import faults
 from tests.faults.masters import Emulated, WitnessedMaster, elected_masters
+from tests.faults.settings import LEAN_SEEDS, SEEDS
 from tests.faults.stage import Stage
 
-SEEDS: Final = int(os.environ.get("OFFERD_FAULT_SEEDS", "0"))
-LEAN_SEEDS: Final = 2
 NETWORK: Final = "127.77.51"
 DEADLINE_S: Final = 300.0
 WORK_S: Final = 1.0
