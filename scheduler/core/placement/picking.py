@@ -2,77 +2,28 @@
 scores, and strategies other than bin-packing. Who needs none of these is placed by `matcher.py` in
 one pass.
 
-Rows that are alike in what changes with each choice (the values of attributes that are spread or
-grouped by) form a line, in which they are sorted once. So each choice looks at the heads of lines,
-of which there are as many as such values, and not at rows. As instances are placed, a line's score
+Rows with the same values of the attributes that are spread or grouped by form a line (`lines.py`),
+so each choice looks at the heads of lines and not at rows. As instances are placed, a line's score
 only sinks and a row's room only shrinks, so a heap that is a little behind is put right by looking
-again at what stands on top.
+again at what stands on top. Only `group_by` lets in later what it barred.
 """
 
 import heapq
 from collections import defaultdict
-from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 
 from scheduler.core.model.job import Constraint, Operator, Strategy
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.group import Group, counted_among
+from scheduler.core.placement.lines import Entry, Key, Limits, Lines
 from scheduler.core.placement.rows import CPU_MILLI_IN_MEM_MILLI, FREE_MAX, Column, Rows
 from scheduler.core.placement.scores import Evenness, liking
 from scheduler.core.placement.tally import Tallies, Tally, tallies_of
 
 RANDOM_MAX = 1 << 62
-
-Key = tuple[int, int, int]
-"""How well the head of a line does, now: less is better."""
 FIRST: Key = (-(1 << 62), 0, 0)
 """Before all others, to be looked at."""
-
-
-class Entry(NamedTuple):
-    """A row with room for `room` instances more. The least is the best."""
-
-    disliking: int
-    rank: int
-    row: int
-    room: int
-
-
-class _Line:
-    """Rows that are alike, the best first. `used` are those that took an instance already."""
-
-    __slots__ = ("_at", "_entries", "_used")
-
-    def __init__(self, entries: Column) -> None:
-        self._entries = entries
-        self._at = 0
-        self._used: list[Entry] = []
-
-    def head(self, is_open: Callable[[int], bool]) -> Entry | None:
-        """The best row that is still open; what stood before it is dropped for good."""
-        fresh = None
-        while fresh is None and self._at < len(self._entries):
-            fresh = Entry(*self._entries[self._at].tolist())
-            if not is_open(fresh.row):
-                fresh = None
-                self._at += 1
-        while self._used and not is_open(self._used[0].row):
-            heapq.heappop(self._used)
-        if self._used and (fresh is None or self._used[0] < fresh):
-            return self._used[0]
-        return fresh
-
-    def take(self, head: Entry, rank: int) -> None:
-        """One instance goes to the head; with the room that is left its row ranks anew."""
-        if self._used and self._used[0] is head:
-            heapq.heappop(self._used)
-        else:
-            self._at += 1
-        if head.room > 1:
-            again = Entry(head.disliking, rank, head.row, head.room - 1)
-            heapq.heappush(self._used, again)
 
 
 class _Floor:
@@ -104,13 +55,6 @@ class _Floor:
         return True
 
 
-class _Limit(NamedTuple):
-    """A `unique` or `max_per`: so many tasks a value at most."""
-
-    tally: Tally
-    most: int
-
-
 def pick(
     rows: Rows, group: Group, fitting: Mask, capacity: Column, count: int
 ) -> tuple[tuple[int, int], ...]:
@@ -120,28 +64,30 @@ def pick(
     `fitting` are the rows that hold an instance and fulfil what is not counted; `capacity` says how
     many each of all rows would take."""
     tallies = tallies_of(rows, group, fitting)
-    open_rows = fitting.copy()
-    for constraint in counted_among(group.constraints):
-        tally = tallies[constraint.attribute]
-        if constraint.operator is Operator.GROUP_BY:
-            open_rows &= tally.codes >= 0
-            continue
-        open_rows &= tally.allowed(constraint)[tally.codes]
-        if constraint.operator is Operator.CLUSTER:
-            open_rows &= _roomiest(tally, open_rows, capacity, count)
+    open_rows = _heeding(group, tallies, fitting, capacity, count)
     candidates = rows.order[open_rows[rows.order]]
     taken = _Picker(rows, group, tallies).pick(candidates, capacity[candidates], count)
     return tuple(taken.items())
 
 
-def _roomiest(tally: Tally, open_rows: Mask, capacity: Column, count: int) -> Mask:
-    """Where a `cluster` may choose its value, the rows of the one with most room for it."""
-    if tally.by_code.any():
-        return open_rows
-    room = np.zeros(len(tally.by_code), np.int64)
-    np.add.at(room, tally.codes[open_rows], capacity[open_rows])
-    best = int(np.argmax(np.minimum(room, count)))
-    return np.equal(tally.codes, best)
+def _heeding(group: Group, tallies: Tallies, fitting: Mask, capacity: Column, count: int) -> Mask:
+    """The rows that may take an instance, now or when others have taken theirs. A `cluster` that
+    may choose its value takes, of those that may have a task now, the one with most room."""
+    counted = [(one, tallies[one.attribute]) for one in counted_among(group.constraints)]
+    open_rows, open_now = fitting.copy(), fitting.copy()
+    for constraint, tally in counted:
+        allowed = tally.allowed(constraint)[tally.codes]
+        open_now &= allowed
+        # What is barred for the sake of others may be let in when those have caught up.
+        open_rows &= tally.codes >= 0 if constraint.operator is Operator.GROUP_BY else allowed
+    for constraint, tally in counted:
+        if constraint.operator is Operator.CLUSTER and not tally.any:
+            room = np.zeros(len(tally.by_code), np.int64)
+            np.add.at(room, tally.codes[open_now], capacity[open_now])
+            chosen = np.equal(tally.codes, np.argmax(np.minimum(room, count)))
+            open_rows &= chosen
+            open_now &= chosen
+    return open_rows
 
 
 class _Picker:
@@ -150,11 +96,13 @@ class _Picker:
         self._group = group
         self._tallies = list(tallies.values())
         counted = counted_among(group.constraints)
-        self._limits = [
-            _Limit(tallies[one.attribute], 1 if one.operator is Operator.UNIQUE else one.count)
-            for one in counted
-            if one.operator in (Operator.UNIQUE, Operator.MAX_PER)
-        ]
+        self._limits = Limits(
+            [
+                (tallies[one.attribute], 1 if one.operator is Operator.UNIQUE else one.count)
+                for one in counted
+                if one.operator in (Operator.UNIQUE, Operator.MAX_PER)
+            ]
+        )
         self._floors = [
             _Floor(one, tallies[one.attribute])
             for one in counted
@@ -169,40 +117,76 @@ class _Picker:
     def pick(self, candidates: Indexes, capacity: Column, count: int) -> dict[int, int]:
         taken: defaultdict[int, int] = defaultdict(int)
         lines = self._lines(candidates, capacity)
-        heap = [(FIRST, at) for at in range(len(lines))]
+        keys = self._first_keys(lines)
+        unopened = self._level_unopened(lines, keys)
+        heap: list[tuple[Key, int]] = []
         barred: list[int] = []
-        while heap and count:
-            key, at = heap[0]
-            head = lines[at].head(self._is_open)
+        while count:
+            while unopened and (not heap or tuple(keys[unopened[-1]].tolist()) < heap[0][0]):
+                heapq.heappush(heap, (FIRST, unopened.pop()))
+            if not heap:
+                break
+            key, number = heap[0]
+            head = lines[number].head()
             if head is None:
                 heapq.heappop(heap)
             elif not all(floor.allows(head.row) for floor in self._floors):
                 heapq.heappop(heap)
-                barred.append(at)
+                barred.append(number)
             elif (now := self._key(head)) > key:
-                heapq.heapreplace(heap, (now, at))
+                heapq.heapreplace(heap, (now, number))
             else:
-                lines[at].take(head, self._rank_again(head))
+                lines[number].take(head, self._rank_again(head))
                 taken[head.row] += 1
                 count -= 1
-                heapq.heapreplace(heap, (FIRST, at))
+                heapq.heapreplace(heap, (FIRST, number))
                 if self._count(head.row):
                     heap += [(FIRST, other) for other in barred]
                     heapq.heapify(heap)
                     barred.clear()
+                    unopened = self._level_unopened(lines, keys)
         return dict(taken)
 
-    def _lines(self, candidates: Indexes, capacity: Column) -> list[_Line]:
+    # --- lines -----------------------------------------------------------------------------------
+
+    def _lines(self, candidates: Indexes, capacity: Column) -> Lines:
+        """Candidates come the fullest first; what ranks alike stays in that order."""
         disliking = -liking(self._rows, self._group)[candidates]
         ranks = self._ranks(candidates)
-        tallies = [floor.tally for floor in self._floors] + [one.tally for one in self._evenness]
-        told_apart = [tally.codes[candidates].astype(np.int64) for tally in tallies]
-        order = np.lexsort([candidates, ranks, disliking, *told_apart])
-        entries = np.stack([disliking, ranks, candidates, capacity], axis=1)[order]
-        changes = np.zeros(len(candidates), np.bool_)
-        for codes in told_apart:
-            changes[1:] |= np.diff(codes[order]) != 0
-        return [_Line(alike) for alike in np.split(entries, np.flatnonzero(changes))]
+        told_apart = [tally.codes[candidates] for tally in self._telling()]
+        entries = np.stack([disliking, ranks, candidates, capacity], axis=1)
+        sorted_by = [code.astype(np.int64) for code in told_apart]
+        if self._group.prefer.affinities:
+            sorted_by.insert(0, disliking)
+        if self._group.prefer.strategy is not Strategy.BIN_PACK:
+            sorted_by.insert(0, ranks)
+        if not sorted_by:
+            return Lines(entries, (), self._limits)
+        order = np.lexsort(sorted_by)
+        return Lines(entries[order], [codes[order] for codes in told_apart], self._limits)
+
+    def _telling(self) -> list[Tally]:
+        """What tells lines apart: the tallies whose values are scored or kept level."""
+        return [floor.tally for floor in self._floors] + [one.tally for one in self._evenness]
+
+    def _first_keys(self, lines: Lines) -> Column:
+        """How well each line does before anything is taken: it will never do better."""
+        keys = lines.heads[:, :3].copy()
+        for one in self._evenness:
+            keys[:, 0] -= one.scores()[one.tally.codes[keys[:, 2]]]
+        return keys
+
+    def _level_unopened(self, lines: Lines, keys: Column) -> list[int]:
+        """The lines that were not looked at and may be, the best last."""
+        level = lines.unopened()
+        for floor in self._floors:
+            level &= floor.tally.by_code[floor.tally.codes[keys[:, 2]]] <= floor.least
+        numbers = np.flatnonzero(level)
+        worse = np.lexsort(keys[numbers, ::-1].T)
+        best_last: list[int] = numbers[worse[::-1]].tolist()
+        return best_last
+
+    # --- what is better --------------------------------------------------------------------------
 
     def _ranks(self, candidates: Indexes) -> Column:
         """The lower the earlier among rows that are liked alike."""
@@ -226,9 +210,6 @@ class _Picker:
                 return head.rank + max(amounts.cpus * CPU_MILLI_IN_MEM_MILLI + amounts.mem, 1)
             case Strategy.RANDOM:
                 return int(self._random.integers(RANDOM_MAX))
-
-    def _is_open(self, row: int) -> bool:
-        return all(tally.of(row) < most for tally, most in self._limits)
 
     def _key(self, head: Entry) -> Key:
         evenness = sum([one.score(head.row) for one in self._evenness])

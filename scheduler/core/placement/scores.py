@@ -39,6 +39,13 @@ class Evenness:
         self.weight = spread.weight
         self._wanted = _shares(rows, spread, tally) * max(instances, 1)
 
+    def scores(self) -> Column:
+        """By code, as of now."""
+        wanted = np.maximum(self._wanted, 1)
+        scores = FULL - FULL * (self.tally.by_code * 100 * PERCENT) // wanted
+        scores[self._wanted == 0] = -FULL
+        return self.weight * np.maximum(scores, -FULL)
+
     def score(self, row: int) -> int:
         """A value that is to have none, and a missing one, count like those that have too many."""
         wanted = int(self._wanted[self.tally.codes[row]])

@@ -33,6 +33,11 @@ class Tally:
         """How many tasks have the row's value."""
         return int(self.by_code[self.codes[row]])
 
+    @property
+    def any(self) -> bool:
+        """There is a task."""
+        return bool(self.by_code.any()) or any(self.elsewhere.values())
+
     def place(self, row: int) -> None:
         self.by_code[self.codes[row]] += 1
 
@@ -61,7 +66,7 @@ class Tally:
                 table = self.by_code < constraint.count
             case Operator.GROUP_BY:
                 table = self.by_code <= self.least(constraint.count)
-            case Operator.CLUSTER if self.by_code.any() or any(self.elsewhere.values()):
+            case Operator.CLUSTER if self.any:
                 table = self.by_code > 0
             case Operator.CLUSTER:
                 table = np.ones(len(self.by_code), np.bool_)

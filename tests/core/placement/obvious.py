@@ -178,23 +178,20 @@ class Placement:
         return counter[value] <= (least if len(seen) >= constraint.count else 0)
 
     def choose_clusters(self, count: int) -> None:
-        """A cluster that may choose takes the value that most instances find room with."""
-        for constraint in self.group.constraints:
-            if not is_counted(constraint):
+        """A cluster that may choose takes the value that most instances find room with, among the
+        rows that everything else counted leaves open."""
+        for one in self.group.constraints:
+            if not isinstance(one, Constraint) or one.operator is not Operator.CLUSTER:
                 continue
-            assert isinstance(constraint, Constraint)
-            self.fitting = [
-                row
-                for row in self.fitting
-                if constraint.operator is Operator.GROUP_BY or self.counted(row, constraint)
-            ]
-            if constraint.operator is Operator.CLUSTER and not +self.counts[constraint.attribute]:
-                self.narrow(constraint.attribute, count)
+            if not +self.counts[one.attribute]:
+                self.narrow(one.attribute, count)
 
     def narrow(self, name: str, count: int) -> None:
         room: Counter[str] = Counter()
         for row in self.fitting:
-            room[self.value(row, name) or ""] += 1 if self.alone() else min(self.room(row), count)
+            if self.may(row):
+                value = self.value(row, name) or ""
+                room[value] += 1 if self.alone() else min(self.room(row), count)
         if room:
             most = max(min(one, count) for one in room.values())
             best = {value for value in room if min(room[value], count) == most}
