@@ -81,7 +81,8 @@ class Queue:
         self._order = 0
         self._count = 0
         self.woken: dict[JobId, Role] = {}
-        """Jobs of which something became active; who acts on it clears it."""
+        """Jobs that came to need offers which may have been refused before; who acts on it clears
+        it."""
 
     def group(self, job: JobId) -> Waiting | None:
         return self._groups.get(job)
@@ -253,10 +254,13 @@ class Queue:
     def _activate(self, group: Waiting, index: int) -> None:
         if not group.active:
             self._lines[group.role].revision += 1
+        if not group.active or group.choosy:
+            # One more of what waits already may use no agent that the others may not; but a place
+            # that one of them has left may count for all, where constraints count.
+            self.woken[group.job] = group.role
         group.active[index] = None
         self._count += 1
         self._rouse(group)
-        self.woken[group.job] = group.role
 
     def _rouse(self, group: Waiting) -> None:
         self._leave(group)

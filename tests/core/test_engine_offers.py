@@ -141,6 +141,16 @@ def test_a_revive_that_brought_an_offer_is_not_repeated() -> None:
     assert harness.calls_of(Revive, harness.pass_time(600.0)) == []
 
 
+def test_more_of_what_waits_already_does_not_revive() -> None:
+    harness = connected()
+    harness.apply(a_service(instances=3, template=a_template(cpus=3000)))
+    harness.pass_time(1.0)
+    [task] = harness.launched(harness.offer(an_offer("o1", cpus=4000)))
+    harness.run(task)
+    harness.status(task, TaskState.FAILED, uuid=b"f" * 16)
+    assert harness.calls_of(Revive, harness.pass_time(60.0)) == []
+
+
 # --- UPDATE_FRAMEWORK ----------------------------------------------------------------------------
 
 

@@ -56,6 +56,16 @@ def test_what_backs_off_is_not_active_until_its_time() -> None:
     assert not queue.wake(key("web"), 31.0)
 
 
+def test_one_more_of_what_waits_already_needs_no_other_offers() -> None:
+    queue = Queue()
+    for job, choosy in (("web", False), ("picky", True)):
+        queue.add(InstanceKey(JobId(job), 0), ROLE, 50, choosy=choosy)
+    queue.woken.clear()
+    for job, choosy in (("web", False), ("picky", True)):
+        queue.add(InstanceKey(JobId(job), 1), ROLE, 50, choosy=choosy)
+    assert queue.woken == {JobId("picky"): ROLE}
+
+
 def test_adding_twice_is_adding_once() -> None:
     queue = Queue()
     assert queue.add(key("web"), ROLE, 50)

@@ -185,10 +185,10 @@ class Daemon:
 
     def _send(self, stream: int, call: Call) -> None:
         current = stream == self.stream and self.world.connected
+        outcome = CallOutcome.NOT_SENT
         if current:
             self._judge_stored(call)
-            self.world.call(call)
-        outcome = CallOutcome.SENT if current else CallOutcome.NOT_SENT
+            outcome = CallOutcome.SENT if self.world.call(call) else CallOutcome.REFUSED
         self.calls_ended.append(CallEnded(call.call_id, outcome))
 
     # --- time ------------------------------------------------------------------------------------

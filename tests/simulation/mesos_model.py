@@ -32,11 +32,13 @@ from scheduler.core.events import (
     TaskState,
 )
 from scheduler.core.model.ids import AgentId, FrameworkId, MasterId, OfferId, Role, TaskId
+from scheduler.core.model.needs import Needs
 from scheduler.core.model.offer import Offer
 from tests.builders import an_agent, an_offer
 
 ENDED = frozenset({TaskState.FINISHED, TaskState.FAILED, TaskState.KILLED, TaskState.DROPPED})
 UNREACHABLE_AFTER_S = 80.0
+REFUSES_NEEDS = 0.3
 REREGISTER_TIMEOUT_S = 600.0
 RESEND_S = 10.0
 
@@ -104,6 +106,8 @@ class MesosModel:
         self.framework_id: FrameworkId | None = None
         self.failover_timeout_s = 0.0
         self.suppressed = True
+        self.needs = Needs()
+        self.refuses_needs = False
         self.filters: dict[AgentId, tuple[float, int]] = {}
         self.outstanding: dict[OfferId, tuple[AgentId, int]] = {}
         self.ever_launched: set[TaskId] = set()
@@ -119,6 +123,8 @@ class MesosModel:
     # --- the framework's stream ------------------------------------------------------------------
 
     def subscribe(self, wanted: Wanted, framework_id: FrameworkId | None) -> None:
+        if wanted.needs and self.refuses_needs:
+            return  # an ERROR, and the end of the stream
         if self.connected:
             self.cut()
         if self.framework_id is None or framework_id != self.framework_id:
@@ -129,6 +135,7 @@ class MesosModel:
         self.connected = True
         self.failover_timeout_s = wanted.failover_timeout_s
         self.suppressed = self.role in wanted.suppressed
+        self.needs = wanted.needs_of(self.role)
         self.events = [
             Subscribed(self.framework_id, MasterId("M"), "http://127.0.0.1:5050", "1.11.0")
         ]
@@ -150,13 +157,21 @@ class MesosModel:
         self.cut()
         self.known.clear()
         self.filters.clear()
+        self.refuses_needs = self.random.random() < REFUSES_NEEDS
         for agent in self.agents.values():
             if agent.standing is Standing.REGISTERED:
                 agent.standing = Standing.RECOVERED
                 agent.cut_at = self.now
                 agent.kills.clear()
 
-    def call(self, call: Call) -> None:
+    def call(self, call: Call) -> bool:
+        """False: it is refused."""
+        if isinstance(call, UpdateFramework) and call.wanted.needs and self.refuses_needs:
+            return False
+        self._take(call)
+        return True
+
+    def _take(self, call: Call) -> None:
         match call:
             case Accept():
                 self._accept(call)
@@ -177,6 +192,7 @@ class MesosModel:
             case UpdateFramework(wanted=wanted):
                 self.failover_timeout_s = wanted.failover_timeout_s
                 self.suppressed = self.role in wanted.suppressed
+                self.needs = wanted.needs_of(self.role)
 
     # --- calls -----------------------------------------------------------------------------------
 
@@ -466,6 +482,8 @@ class MesosModel:
             until, refused = self.filters.get(agent.agent_id, (0.0, 0))
             filtered = self.now < until and free <= refused
             if not agent.talks or agent.agent_id in offered or free <= 0 or filtered:
+                continue
+            if self.needs.minimums and not any(one.cpus <= free for one in self.needs.minimums):
                 continue
             self._numbers += 1
             offer_id = OfferId(f"O{self._numbers}")

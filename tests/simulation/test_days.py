@@ -13,7 +13,7 @@ import pytest
 from scheduler.core.events import ApplyJob, DeleteJob, KillTask, ScaleJob, StopJob
 from scheduler.core.model.ids import JobId, Uid
 from scheduler.core.model.job import JobSpec, OnReturn, Unreachable
-from scheduler.core.policy import Budget, EndedPolicy, Policy
+from scheduler.core.policy import Budget, EndedPolicy, OfferPolicy, Policy
 from tests.builders import ROLE, a_batch, a_service, a_template
 from tests.simulation.daemon import Daemon
 from tests.simulation.expectations import Promises
@@ -46,7 +46,11 @@ class Simulation:
         self.random = Random(seed)
         self.world = MesosModel(agents=setting.agents, cpus=8000, seed=seed, role=ROLE)
         self.world.service_failures = 0.02
-        policy = Policy(roles=(ROLE,), ended=EndedPolicy(keep_s=30 * DAY_S))
+        policy = Policy(
+            roles=(ROLE,),
+            offers=OfferPolicy(narrow_after_s=5.0),
+            ended=EndedPolicy(keep_s=30 * DAY_S),
+        )
         self.daemon = Daemon(policy, self.world, seed)
         self.faults = [
             self.daemon.disconnect,

@@ -5,6 +5,7 @@ one of its instances asks for. What cannot be said exactly is said wider, never 
 """
 
 import functools
+import itertools
 import re
 from collections.abc import Iterable
 from typing import Final
@@ -17,7 +18,14 @@ from scheduler.core.model.job import (
     Operator,
     Template,
 )
-from scheduler.core.model.needs import AttributeTest, Needs, Predicate, TestGroup, at_most
+from scheduler.core.model.needs import (
+    ANY,
+    AttributeTest,
+    Needs,
+    Predicate,
+    TestGroup,
+    at_most,
+)
 from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.constraints import HOSTNAME, matches, value_of
@@ -29,8 +37,11 @@ MINIMUMS_MAX = 4
 CLAUSES_MAX = 64
 """Alternatives of one job: a longer list of values, or a product of lists, is said wider."""
 
-ALTERNATIVES_MAX = 64
+ALTERNATIVES_MAX = 16
 """Beyond, what jobs ask for is put together before it is compared any further."""
+
+JOBS_MAX = 2000
+"""Beyond, nothing is said: so many want nearly everything, and looking at all would take long."""
 
 LEADING_BITS = 3
 _NO_TEXT = re.compile(r"-?[0-9.]+|\[.*\]|\{.*\}", re.DOTALL)
@@ -39,10 +50,13 @@ _NO_TEXT = re.compile(r"-?[0-9.]+|\[.*\]|\{.*\}", re.DOTALL)
 
 def needs_of(templates: Iterable[Template], groups_max: int) -> Needs:
     """The needs of all together. More than `groups_max` groups are said as none: no constraint."""
+    looked_at = list(itertools.islice(templates, JOBS_MAX + 1))
+    if len(looked_at) > JOBS_MAX:
+        return ANY
     groups: dict[TestGroup, None] = {}
     unconstrained = False
     minimums: list[Amounts] = []
-    for template in templates:
+    for template in looked_at:
         _add_minimum(minimums, template.amounts)
         if unconstrained:
             continue

@@ -10,7 +10,7 @@ from scheduler.core.model.needs import AttributeTest, Needs, Predicate, at_most
 from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.constraints import satisfies, value_of
-from scheduler.core.placement.needs import CLAUSES_MAX, needs_of
+from scheduler.core.placement.needs import CLAUSES_MAX, JOBS_MAX, needs_of
 from scheduler.core.placement.re2 import in_python
 from tests.builders import a_template
 from tests.core.placement import values
@@ -151,6 +151,11 @@ def test_expressions_are_told_where_re2_has_the_same() -> None:
     assert groups(of(Constraint("rack", Operator.UNLIKE, "r[12]"))) == [["rack not matches r[12]"]]
     assert groups(of(Constraint("rack", Operator.LIKE, "(?i)r1"))) == [["rack exists"]]
     assert groups(of(Constraint("rack", Operator.UNLIKE, "(?i)r1"))) == []
+
+
+def test_of_too_many_jobs_nothing_is_told() -> None:
+    assert needs_of([of(RACK_1)] * JOBS_MAX, 100).groups
+    assert needs_of([of(RACK_1)] * (JOBS_MAX + 1), 100) == Needs()
 
 
 def test_minimums_are_rounded_down_so_that_they_seldom_change() -> None:
