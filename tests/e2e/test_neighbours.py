@@ -1,7 +1,9 @@
 """How another framework fares beside ours, and what the master makes of what we tell it.
 
-Time is counted in the master's own allocations: on a busy machine those come late, too.
+Time is counted in the master's own allocations, which come late on a busy machine, too.
 """
+
+import pytest
 
 from tests.e2e.scene import Document, Scene, service
 from tests.real_mesos.hand_made_scheduler import HandMadeScheduler, Message
@@ -44,24 +46,27 @@ def a_neighbour(scene: Scene) -> HandMadeScheduler:
     )
 
 
-def offered_everything(scene: Scene, neighbour: HandMadeScheduler, since: float) -> list[Message]:
-    """An offer of each agent, within two allocation intervals. The run that a new framework causes
-    is one of its own, and the one under way when we began to count may be missed."""
+def offered_everything(neighbour: HandMadeScheduler) -> list[Message]:
+    """An offer of each agent, within two allocations: each makes one event for a framework."""
     offers: dict[str, Message] = {}
-    while len(offers) < AGENTS:
+    for _ in range(INTERVALS):
         offers |= {offer["agent_id"]["value"]: offer for offer in neighbour.wait_for_offers()}
-    assert allocations(scene) - since <= INTERVALS + 2
+        if len(offers) == AGENTS:
+            break
+    assert len(offers) == AGENTS
     return list(offers.values())
 
 
-def gets_everything_again_and_again(scene: Scene) -> None:
+def gets_everything_again_and_again(scene: Scene, framework_id: str) -> None:
+    """And we are offered nothing meanwhile, so there is nothing that it had to wait for."""
+    if scene.master.name == "emulated":
+        pytest.skip("how fair an allocator is only a real one can show")
+    sent = counted(scene, framework_id, "offers/sent")
     with a_neighbour(scene) as neighbour:
-        began = allocations(scene)
         assert neighbour.subscribe() == 200
-        for _ in range(2):
-            offers = offered_everything(scene, neighbour, began)
-            began = allocations(scene)
-            neighbour.decline(offers, refuse_s=0.0)
+        for _ in range(3):
+            neighbour.decline(offered_everything(neighbour), refuse_s=0.0)
+    assert counted(scene, framework_id, "offers/sent") == sent
 
 
 def test_beside_us_idle_another_framework_is_offered_every_agent(scene: Scene) -> None:
@@ -71,7 +76,7 @@ def test_beside_us_idle_another_framework_is_offered_every_agent(scene: Scene) -
     wait_until(
         lambda: counted(scene, framework_id, "roles/*/suppressed") == 1.0, "our role to be idle"
     )
-    gets_everything_again_and_again(scene)
+    gets_everything_again_and_again(scene, framework_id)
 
 
 def test_beside_us_waiting_for_the_impossible_another_framework_is_offered_every_agent(
@@ -84,7 +89,7 @@ def test_beside_us_waiting_for_the_impossible_another_framework_is_offered_every
         lambda: counted(scene, framework_id, "offers/declined") >= AGENTS, "us to have declined"
     )
     assert told(daemon)["refused_for_s"] > 60.0
-    gets_everything_again_and_again(scene)
+    gets_everything_again_and_again(scene, framework_id)
     assert counted(scene, framework_id, "roles/*/suppressed") == 0.0
 
 
@@ -93,7 +98,7 @@ def test_the_master_makes_no_offer_that_is_too_small_for_all_that_waits(scene: S
     daemon.api.apply(service("huge", resources=IMPOSSIBLE))
     wait_until(lambda: told(daemon)["minimums"], "the master to be told")
     after_a_revive_for("huger", {"resources": IMPOSSIBLE}, scene, daemon, framework_id)
-    gets_everything_again_and_again(scene)
+    gets_everything_again_and_again(scene, framework_id)
 
 
 def test_the_master_honours_our_offer_constraints(scene: Scene) -> None:
@@ -106,7 +111,6 @@ def test_the_master_honours_our_offer_constraints(scene: Scene) -> None:
     sent = counted(scene, framework_id, "offers/sent")
     daemon.api.apply(service("picky", constraints=["rack is r1"]))
     scene.wait_for_running(framework_id, "picky", 1)
-    assert told(daemon)["constraints"] == ["rack equals r1", "rack equals r9"]
     assert counted(scene, framework_id, "offers/sent") - sent == 1.0
     assert daemon.api.status()["needs_refused"] == ""
 
