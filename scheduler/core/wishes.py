@@ -277,11 +277,11 @@ class Wishes:
         free_at = self._updated_at + self._desk.policy.offers.update_interval_s
         soon = self._look_soon is not None and self._look_soon <= mono
         late = [role for role, at in self._look_late.items() if at <= mono]
-        if mono < free_at:
-            if late:
-                self._look_again()
-            return
         if not soon and not late:
+            return
+        if mono < free_at:
+            self._look_soon = free_at
+            self._desk.deadlines.add(free_at, Due.OFFERS)
             return
         self._look_soon = None
         for role in late:
