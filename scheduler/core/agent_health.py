@@ -34,12 +34,12 @@ BLAMED: Final = frozenset(
         "container_update_failed",
         "executor_registration_timeout",
         "executor_reregistration_timeout",
-        "gc_error",
         "io_switchboard_exited",
         "resources_unknown",
     }
 )
-"""Reasons of statuses that the agent gives when it could not do its part (Mesos, `TaskStatus`)."""
+"""Reasons of statuses that the agent gives when it could not do its part (Mesos, `TaskStatus`).
+`gc_error` is none: Mesos 1.11 says it of tasks that ask for what its agents are not set up for."""
 
 LAUNCH_TIMEOUT: Final = "launch_timeout"
 FEW_AGENTS: Final = 3

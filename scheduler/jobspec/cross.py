@@ -4,9 +4,11 @@ bodies of `schema` refuse them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
+from scheduler.core.model.resources import MILLI
 from scheduler.jobspec.problems import At, Finding, KeyPath, Wrong, quoted, unknown
-from scheduler.jobspec.quantities import parse_duration
+from scheduler.jobspec.quantities import CPUS_MAX, parse_decimal, parse_duration, parse_size
 
 _OF_SERVICE: tuple[KeyPath, ...] = (("update",), ("restart", "policy"), ("restart", "attempts"))
 _OF_BATCH: tuple[KeyPath, ...] = (("retries",), ("max_runtime",))
@@ -17,6 +19,7 @@ def cross_findings(job: Mapping[str, object]) -> list[Finding]:
     return [
         *_keys_of_other_kinds(job),
         *_nothing_to_run(job),
+        *_limits_too_low(job),
         *_ports_twice(job),
         *_variables_of_ours(job),
         *_probe(job),
@@ -43,6 +46,23 @@ def _keys_of_other_kinds(job: Mapping[str, object]) -> Iterator[Finding]:
 def _nothing_to_run(job: Mapping[str, object]) -> Iterator[Finding]:
     if "command" not in job and "container" not in job and "pod" not in job:
         yield Finding(("command",), "is missing (text or a list; or a container with its own)")
+
+
+def _limits_too_low(job: Mapping[str, object]) -> Iterator[Finding]:
+    """Mesos refuses a limit below what the task asks for."""
+    limits, resources = _mapping(job, "limits"), _mapping(job, "resources")
+    for name, parse in (("cpus", _parse_cpus), ("mem", parse_size)):
+        if name not in limits or name not in resources:
+            continue
+        try:
+            too_low = parse(limits[name]) < parse(resources[name])
+        except Wrong:
+            continue  # each is told by itself
+        if too_low:
+            yield Finding(("limits", name), f"is less than resources.{name}")
+
+
+_parse_cpus = partial(parse_decimal, least_milli=1, most_milli=CPUS_MAX * MILLI)
 
 
 def _ports_twice(job: Mapping[str, object]) -> Iterator[Finding]:

@@ -13,6 +13,9 @@ from typing import Final
 from scheduler.core.model.resources import MILLI
 from scheduler.jobspec.problems import Wrong, kind_of, quoted
 
+CPUS_MAX: Final = 10_000
+"""Of one instance."""
+
 DURATION_FORMS: Final = "250ms, 10s, 5m, 1h30m, 2d"
 DURATION_PATTERN: Final = (
     r"^(?=[0-9])([0-9]{1,9}d)?([0-9]{1,9}h)?([0-9]{1,9}m)?([0-9]{1,9}s)?([0-9]{1,9}ms)?$"

@@ -63,7 +63,7 @@ from scheduler.jobspec.fields import (
     parse_replace_after,
     whole,
 )
-from scheduler.jobspec.quantities import parse_decimal, parse_size
+from scheduler.jobspec.quantities import CPUS_MAX, parse_decimal, parse_size
 from scheduler.jobspec.words import (
     JOB_NAME_FORM,
     PATH_PATTERN,
@@ -73,7 +73,6 @@ from scheduler.jobspec.words import (
     parse_uri,
 )
 
-CPUS_MAX = 10_000
 GPUS_MAX = 1_000
 PORTS_MAX = 100
 ARTIFACTS_MAX = 100
@@ -103,22 +102,36 @@ class ContainerBody(Body):
     )
 
 
+Cpus = Annotated[
+    int,
+    Checked(
+        partial(parse_decimal, least_milli=1, most_milli=CPUS_MAX * MILLI),
+        {"type": "number", "minimum": 0.001, "maximum": CPUS_MAX},
+    ),
+]
+Memory = Annotated[int, Checked(partial(parse_size, least_milli=MILLI), SIZE_ABOVE_ZERO)]
+
+
 class ResourcesBody(Body):
-    cpus: Annotated[
-        int,
-        Checked(
-            partial(parse_decimal, least_milli=1, most_milli=CPUS_MAX * MILLI),
-            {"type": "number", "minimum": 0.001, "maximum": CPUS_MAX},
-        ),
-    ] = Field(description="cpus of one instance, at most three decimals: 0.5")
-    mem: Annotated[int, Checked(partial(parse_size, least_milli=MILLI), SIZE_ABOVE_ZERO)] = Field(
-        description="memory of one instance: 256MiB"
-    )
+    cpus: Cpus = Field(description="cpus of one instance, at most three decimals: 0.5")
+    mem: Memory = Field(description="memory of one instance: 256MiB")
     disk: Annotated[int, Checked(parse_size, SIZE)] = Field(
         default=0, description="disk of one instance: 1GiB"
     )
     gpus: Annotated[int, whole(0, GPUS_MAX)] = Field(
         default=0, description="whole gpus of one instance"
+    )
+
+
+class LimitsBody(Body):
+    cpus: Cpus | None = Field(
+        default=None,
+        description="cpus that an instance may use where they are idle; "
+        "those of `resources` without",
+    )
+    mem: Memory | None = Field(
+        default=None,
+        description="memory that ends an instance which uses more; that of `resources` without",
     )
 
 
@@ -304,7 +317,7 @@ class JobBody(Body):
     )
     later: ClassVar[frozenset[str]] = frozenset(
         {
-            *("limits", "volumes", "networks", "pod"),
+            *("volumes", "networks", "pod"),
             *("after", "gang", "schedule", "timezone", "overlap", "missed", "deadline"),
         }
     )
@@ -339,6 +352,9 @@ class JobBody(Body):
         default=None, description="who runs it; the framework's user without"
     )
     resources: ResourcesBody = Field(description="what one instance gets: cpus and mem at least")
+    limits: LimitsBody = Field(
+        default=LimitsBody(), description="how far one instance may go beyond its `resources`"
+    )
     ports: Annotated[list[PortBody], Field(max_length=PORTS_MAX)] = Field(
         default=[], description="ports of the task: $PORT_NAME, $PORT0, $PORTS"
     )

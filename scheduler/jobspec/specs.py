@@ -19,6 +19,7 @@ from scheduler.core.model.job import (
     HttpProbe,
     JobSpec,
     Kind,
+    Limits,
     OnReturn,
     Port,
     Preferences,
@@ -97,6 +98,7 @@ def _template(body: JobBody, defaults: JobDefaults) -> Template:
         health=None if body.checks.health is None else _health(body.checks.health),
         kill_grace_s=body.kill.grace,
         max_runtime_s=body.max_runtime,
+        limits=Limits(body.limits.cpus, body.limits.mem),
     )
 
 
@@ -151,6 +153,7 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         "container": _container_value(template.container),
         "user": template.user,
         "resources": _resources_value(template.amounts),
+        "limits": _limits_value(template.limits),
         "ports": [_given(name=port.name, host=port.host) for port in template.ports],
         "env": dict(template.env),
         "artifacts": [_artifact_value(artifact) for artifact in template.artifacts],
@@ -202,6 +205,13 @@ def _resources_value(amounts: Amounts) -> dict[str, object]:
         mem=size_text(amounts.mem),
         disk=size_text(amounts.disk) if amounts.disk else None,
         gpus=amounts.gpus // MILLI or None,
+    )
+
+
+def _limits_value(limits: Limits) -> object:
+    return _given(
+        cpus=decimal_number(limits.cpus) if limits.cpus is not None else None,
+        mem=size_text(limits.mem) if limits.mem is not None else None,
     )
 
 

@@ -89,6 +89,9 @@ class _Rendered:
         info.kill_policy.grace_period.nanoseconds = nanoseconds(template.kill_grace_s)
         if template.max_runtime_s is not None:
             info.max_completion_time.nanoseconds = nanoseconds(template.max_runtime_s)
+        for name, limit in (("cpus", template.limits.cpus), ("mem", template.limits.mem)):
+            if limit is not None:
+                info.limits[name].value = limit / MILLI
         for key, value in launch.labels:
             info.labels.labels.add(key=key, value=value)
         info.discovery.visibility = wire.DiscoveryInfo.FRAMEWORK

@@ -184,3 +184,21 @@ def test_two_roles_have_jobs_of_their_own(scene: Scene) -> None:
     assert {task["role"] for task in now.live("web")} == {"prod"}
     assert {task["role"] for task in now.live("trial")} == {"dev"}
     assert set(now.framework["roles"]) == {"prod", "dev"}
+
+
+def test_limits_reach_the_master_as_they_were_declared(scene: Scene) -> None:
+    """The real agents here isolate nothing, so they drop the task, and say so."""
+    daemon, framework_id = scene.running_daemon()
+    daemon.api.apply(service("web", 1, limits={"cpus": 0.5, "mem": "64MiB"}))
+    if scene.master.name == "emulated":
+        scene.wait_for_running(framework_id, "web", 1)
+        return
+
+    def limits() -> object:
+        [framework] = scene.frameworks()
+        return [task["limits"] for task in framework["completed_tasks"]]
+
+    wait_until(limits, "the master to show the task")
+    assert limits() == [{"cpus": 0.5, "mem": 64.0}]
+    [waiting] = daemon.api.tasks("web")
+    assert "isolator" in waiting["message"]

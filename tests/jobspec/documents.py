@@ -158,6 +158,7 @@ _COMMON = {
     "affinities": st.lists(AFFINITY, max_size=2),
     "spread": st.lists(SPREAD, max_size=2, unique_by=lambda spread: str(spread["attribute"])),
     "placement": st.sampled_from(["bin_pack", "spread", "random"]),
+    "limits": _some(cpus=st.just(10_000), mem=st.just("1024TiB")),
     "kill": _some(grace=DURATION),
     "unreachable": _some(
         replace_after=DURATION | st.just("never"),

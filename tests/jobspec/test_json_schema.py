@@ -45,7 +45,7 @@ def test_the_shortest_jobs_are_valid(text: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        *("volumes: []", "limits: {cpus: 1}", "instnces: 3", "instances: -1", "priority: 101"),
+        *("volumes: []", "limits: {disk: 1GiB}", "instnces: 3", "instances: -1", "priority: 101"),
         *("kill: {grace: 10}", "kill: {grace: 12:30:00}", "env: {1a: b}", "env: {A: true}"),
         *("env: {A: {secret: a}}", "ports: [{name: Http}]", "ports: [{host: 0, name: a}]"),
         *("constraints: [zone group_by x]", "constraints: [rack max_per]", "labels:", "role: a b"),

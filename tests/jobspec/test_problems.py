@@ -25,7 +25,6 @@ def with_key(line: str) -> str:
 
 KEYS_AND_KINDS = [
     ("volumes: []", f"5: volumes: {LATER}"),
-    ("limits: {cpus: 2}", f"5: limits: {LATER}"),
     ("networks: [{name: overlay}]", f"5: networks: {LATER}"),
     ("pod: []", f"5: pod: {LATER}"),
     ("after: [extract]", f"5: after: {LATER}"),
@@ -55,6 +54,9 @@ VALUES = [
     ("labels: [a]", "5: labels: must be a mapping, not a list"),
     ("labels: {a: true}", "5: labels.a: must be text, not true or false (quote it)"),
     ("labels: {a: {b: c}}", "5: labels.a: must be text, not a mapping"),
+    ("limits: {cpus: 0.1}", "5: limits.cpus: is less than resources.cpus"),
+    ("limits: {mem: 1MiB}", "5: limits.mem: is less than resources.mem"),
+    ("limits: {disk: 1GiB}", "5: limits.disk: is unknown (cpus, mem)"),
     ("container: python", "5: container: must be a mapping, not text"),
     ("container: {type: mesos}", "5: container.image: is missing (the image's name)"),
     (

@@ -27,6 +27,7 @@ from scheduler.core.model.job import (
     ContainerType,
     HealthCheck,
     HttpProbe,
+    Limits,
     Port,
     Shell,
     TcpProbe,
@@ -306,6 +307,7 @@ def test_a_task_has_all_of_its_template() -> None:
         ),
         kill_grace_s=12.5,
         max_runtime_s=3600.0,
+        limits=Limits(cpus=2500, mem=64_000),
     )
     info = a_task(a_launch(template, (31005, 8081), (("team", "shop"),)))
 
@@ -325,6 +327,7 @@ def test_a_task_has_all_of_its_template() -> None:
         "OFFERD_JOB": "team/web",
         "OFFERD_TASK_ID": "team.web.3.1.abc",
     }
+    assert {name: limit.value for name, limit in info.limits.items()} == {"cpus": 2.5, "mem": 64.0}
     first, second = info.command.uris
     assert (first.value, first.extract, first.executable) == (
         "https://example.com/a.tgz",

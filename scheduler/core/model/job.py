@@ -182,6 +182,14 @@ class HealthCheck(msgspec.Struct, frozen=True, gc=False):
     failures: int = 3
 
 
+class Limits(msgspec.Struct, frozen=True):
+    """How much more than it asked for a task may use where the agent has it, in thousandths; None:
+    no more than that. Only what it asked for counts when it is placed."""
+
+    cpus: int | None = None
+    mem: int | None = None
+
+
 class Template(msgspec.Struct, frozen=True, gc=False):
     role: Role
     command: Shell | Argv | None
@@ -195,6 +203,7 @@ class Template(msgspec.Struct, frozen=True, gc=False):
     health: HealthCheck | None = None
     kill_grace_s: float = 3.0
     max_runtime_s: float | None = None
+    limits: Limits = Limits()
 
 
 class RestartPolicy(enum.StrEnum):
