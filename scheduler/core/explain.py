@@ -14,8 +14,8 @@ from scheduler.core.known import Known
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.resources import MILLI
 from scheduler.core.placement.constraints import text_of
-from scheduler.core.placement.group import Group, seeing
-from scheduler.core.placement.outlook import Help, Outlook, alone, obstacles, outlook
+from scheduler.core.placement.group import Group
+from scheduler.core.placement.outlook import Help, Outlook, alone, informed, obstacles, outlook
 from scheduler.core.placement.reasons import (
     Cause,
     Reason,
@@ -92,7 +92,7 @@ def explain(question: Question, agent: str = "") -> ExplanationView:
 
 def _on_agent(question: Question, name: str) -> OnAgentView:
     spots = list(question.known.spots())
-    group = seeing(question.group, [spot.agent for spot in spots])
+    group = informed(question.group, spots, question.known.access)
     for spot in spots:
         agent = spot.agent
         if name in (agent.agent_id, agent.hostname):

@@ -19,9 +19,9 @@ from scheduler.core.model.job import JobSpec
 from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange, less
 from scheduler.core.placement.carve import PORTS, Pool
-from scheduler.core.placement.group import Group, seeing
+from scheduler.core.placement.group import Group
 from scheduler.core.placement.matcher import Share, assign, place
-from scheduler.core.placement.outlook import Spot, alone, obstacles
+from scheduler.core.placement.outlook import Spot, alone, informed, obstacles
 from scheduler.core.placement.reasons import Shortfall, clause, counted
 from scheduler.core.placement.rows import Rows
 from scheduler.core.waiting_views import PlannedView, PlanView, VerdictView
@@ -164,9 +164,9 @@ def _entries(amounts: Amounts, ports: tuple[PortRange, ...]) -> tuple[OfferedRes
 
 
 def _view_of(planned: Planned, group: Group, ground: _Ground) -> PlannedView:
-    group = seeing(group, [spot.agent for spot in ground.spots.values()])
     for freed in planned.freed:
         ground.give_back(freed)
+    group = informed(group, map(ground.spot, ground.spots), ground.access)
     wanted = planned.add + planned.replace
     shares: tuple[Share, ...] = ()
     shortfall = None

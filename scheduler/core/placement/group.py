@@ -13,7 +13,7 @@ from scheduler.core.model.job import Condition, Constraint, Operator, Port, Pref
 from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.constraints import HOSTNAME, value_of
-from scheduler.core.placement.filters import Company, admits
+from scheduler.core.placement.filters import Company
 
 NO_PREFERENCES = Preferences()
 UNIQUE_HOST = Constraint(HOSTNAME, Operator.UNIQUE)
@@ -79,23 +79,13 @@ def leaves_room(constraint: Constraint, value: str | None, counts: Mapping[str, 
 
 def seeing(group: Group, agents: Iterable[AgentInfo]) -> Group:
     """The group, told of the values that it could have on these agents; `group_by` heeds them."""
-    names = {
-        one.attribute
-        for one in counted_among(group.constraints)
-        if one.operator is Operator.GROUP_BY
-    }
-    if not names:
-        return group
-    plain = uncounted_among(group.constraints)
-    fit = [
-        agent
-        for agent in agents
-        if all(admits(agent, condition, group.company) for condition in plain)
-    ]
     counts = dict(group.counts)
-    for name in names:
-        values = {value for agent in fit if (value := value_of(agent, name)) is not None}
-        counts[name] = dict.fromkeys(values, 0) | dict(group.counts.get(name, {}))
+    agents = list(agents)
+    for constraint in counted_among(group.constraints):
+        if constraint.operator is Operator.GROUP_BY:
+            name = constraint.attribute
+            values = {value for agent in agents if (value := value_of(agent, name)) is not None}
+            counts[name] = dict.fromkeys(values, 0) | dict(counts.get(name, {}))
     return msgspec.structs.replace(group, counts=counts)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from scheduler.core.model.ids import Role
-from scheduler.core.model.job import Condition, Constraint
+from scheduler.core.model.job import Condition, Constraint, Operator
 from scheduler.core.model.needs import ANY, Needs
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts, PortRange, less
@@ -101,7 +101,7 @@ class Outlook(msgspec.Struct, frozen=True):
 
 def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
     spots = list(spots)
-    group = seeing(group, [spot.agent for spot in spots])
+    group = informed(group, spots, access)
     fit = 0
     counted: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
     only: defaultdict[Obstacle, list[Obstacle]] = defaultdict(list)
@@ -117,6 +117,15 @@ def outlook(group: Group, spots: Iterable[Spot], access: Access) -> Outlook:
     causes = [_cause(kind, ones, only.get(kind, [])) for kind, ones in counted.items()]
     causes.sort(key=lambda cause: -cause.rows)
     return Outlook(len(spots), fit, tuple(causes), _helps(group, only))
+
+
+def informed(group: Group, spots: Iterable[Spot], access: Access) -> Group:
+    """The group with the values that the matcher would see: of agents that would take an instance,
+    but for what is counted."""
+    if all(one.operator is not Operator.GROUP_BY for one in counted_among(group.constraints)):
+        return group
+    plain = msgspec.structs.replace(group, constraints=tuple(uncounted_among(group.constraints)))
+    return seeing(group, [spot.agent for spot in spots if not obstacles(plain, spot, access)])
 
 
 def obstacles(group: Group, spot: Spot, access: Access) -> tuple[Obstacle, ...]:

@@ -188,6 +188,17 @@ def test_a_missing_attribute_is_told_from_another_value() -> None:
     )
 
 
+def test_a_value_whose_agents_are_full_holds_no_other_back() -> None:
+    level = Constraint("rack", Operator.GROUP_BY)
+    group = Group(WEB, Amounts(cpus=1), constraints=(level,), counts={"rack": {"r1": 1}})
+    r1, r2 = Spot(agent("a", rack="r1"), pool(cpus=1)), Spot(agent("b", rack="r2"), pool(cpus=0))
+
+    assert outlook(group, [r1, r2], OPEN).fit == 1
+    with_room = Spot(r2.agent, pool(cpus=1))
+    told = outlook(group, [r1, with_room], OPEN)
+    assert (told.fit, [cause.constraint for cause in told.causes]) == (1, [level])
+
+
 def test_the_nearest_changes_are_found() -> None:
     group = Group(WEB, Amounts(cpus=4, mem=4), constraints=(UNIQUE, RACK))
     r2 = [agent(f"n{number}", rack="r2") for number in range(6)]
