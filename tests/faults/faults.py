@@ -5,13 +5,14 @@ Times are drawn from the scenario's seed. Sleeping is part of a fault here: how 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Final
 
 from tests.faults.masters import SESSION_S, Elected
-from tests.faults.stage import Instance, Stage
+from tests.faults.stage import ETCD_ANSWERS_LATE_S, Instance, Stage
+from tests.faults.taps import Tap
 from tests.support.waiting import wait_until
 
 Fault = Callable[[Stage, Random], None]
@@ -21,6 +22,7 @@ TTL_S: Final = 3.0
 SURELY_ENDED_S: Final = 2 * TTL_S + 1.0
 """After so long a leader that was cut off is replaced; it may have been elected a moment before."""
 WITHOUT_QUORUM_S: Final = 20.0
+TIMES: Final = 5
 
 
 def leader_killed(stage: Stage, random: Random) -> None:
@@ -78,6 +80,36 @@ def _leader_cut_off(stage: Stage, random: Random, *, etcd: bool, master: bool) -
         time.sleep(random.uniform(1.0, SURELY_ENDED_S))
         assert stage.leader() is leader, "a leader without a master gave up its office"
     stage.taps.heal(*taps)
+
+
+def etcd_answers_lost(stage: Stage, random: Random) -> None:
+    """What the leader writes arrives, the answers do not: it cannot know what became of it."""
+    _answers_lost(stage, random, lambda leader: leader.etcd_taps)
+
+
+def master_answers_lost(stage: Stage, random: Random) -> None:
+    """What the leader calls arrives, the answers and events do not."""
+    _answers_lost(stage, random, lambda leader: leader.master_taps)
+
+
+def _answers_lost(
+    stage: Stage, random: Random, taps_of: Callable[[Instance], Sequence[Tap]]
+) -> None:
+    for _ in range(TIMES):
+        taps = taps_of(stage.await_leader())
+        stage.taps.mute(*taps)
+        time.sleep(random.uniform(0.0, 0.5 * TTL_S))
+        stage.taps.refuse(*taps)
+        stage.taps.heal(*taps)
+        time.sleep(random.uniform(0.0, 0.5 * TTL_S))
+
+
+def etcd_slow(stage: Stage, random: Random) -> None:
+    """Each answer takes so long that many writes and statuses wait for it."""
+    taps = [tap for instance in stage.instances for tap in instance.etcd_taps]
+    stage.taps.delay(random.uniform(0.05, 0.3), *taps)
+    time.sleep(SURELY_ENDED_S)
+    stage.taps.delay(ETCD_ANSWERS_LATE_S, *taps)
 
 
 def etcd_member_killed(stage: Stage, random: Random) -> None:
@@ -192,6 +224,9 @@ ALL: Final[dict[str, Fault]] = {
         leader_cut_off_from_etcd,
         leader_cut_off_from_master,
         leader_cut_off_from_both,
+        etcd_answers_lost,
+        master_answers_lost,
+        etcd_slow,
         etcd_member_killed,
         etcd_member_hangs,
         etcd_without_quorum,

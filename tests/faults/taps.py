@@ -50,9 +50,9 @@ class Tap:
         self._daemon = daemon
         self._target = target
         self._answers_late_s = answers_late_s
-        self._open = asyncio.Event()
-        self._open.set()
-        self._refuses = False
+        self._outwards_open = asyncio.Event()
+        self._inwards_open = asyncio.Event()
+        self.heal()
         self._writers: set[asyncio.StreamWriter] = set()
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -72,7 +72,14 @@ class Tap:
         await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
 
     def hold(self) -> None:
-        self._open.clear()
+        self._outwards_open.clear()
+        self._inwards_open.clear()
+
+    def mute(self) -> None:
+        self._inwards_open.clear()
+
+    def delay(self, answers_late_s: float) -> None:
+        self._answers_late_s = answers_late_s
 
     def refuse(self) -> None:
         self._refuses = True
@@ -81,7 +88,8 @@ class Tap:
 
     def heal(self) -> None:
         self._refuses = False
-        self._open.set()
+        self._outwards_open.set()
+        self._inwards_open.set()
 
     def _accept(self, near: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._refuses:
@@ -96,7 +104,7 @@ class Tap:
         self.connections.append(recorded)
         self._writers.add(near_writer)
         try:
-            await self._open.wait()
+            await self._outwards_open.wait()
             await self._connect(near, near_writer, recorded)
         finally:
             self._writers.discard(near_writer)
@@ -125,7 +133,7 @@ class Tap:
         with contextlib.suppress(ConnectionError):
             while data := await near.read(READ_BYTES):
                 recorded.chunks.append(Chunk(time.monotonic(), True, data))
-                await self._open.wait()
+                await self._outwards_open.wait()
                 far.write(data)
                 await far.drain()
         far.transport.abort()
@@ -137,7 +145,9 @@ class Tap:
             while data := await far.read(READ_BYTES):
                 if self._answers_late_s:
                     await asyncio.sleep(self._answers_late_s)
-                await self._open.wait()
+                await self._inwards_open.wait()
+                if near.is_closing():
+                    break  # cut off meanwhile: nobody was told
                 recorded.chunks.append(Chunk(time.monotonic(), False, data))
                 near.write(data)
                 await near.drain()
@@ -178,6 +188,16 @@ class Taps:
         """Nothing goes by any more; connections stand, and new ones are taken in silence."""
         for tap in taps:
             self._loop.call_soon_threadsafe(tap.hold)
+
+    def mute(self, *taps: Tap) -> None:
+        """What daemons say goes by, and no answer."""
+        for tap in taps:
+            self._loop.call_soon_threadsafe(tap.mute)
+
+    def delay(self, answers_late_s: float, *taps: Tap) -> None:
+        """From now on answers are held for so long."""
+        for tap in taps:
+            self._loop.call_soon_threadsafe(tap.delay, answers_late_s)
 
     def refuse(self, *taps: Tap) -> None:
         """Connections are cut, and new ones at once."""
