@@ -52,10 +52,10 @@ def place(rows: Rows, group: Group, count: int) -> Placed:
     fitting = _fitting(rows, group)
     leaving = rows.leaving_before(group.stays_until)
     if leaving is not None:
-        placed = Placed(_choose(rows, group, fitting & ~leaving, count))
+        placed = Placed(_choose(rows, group, fitting, ~leaving & fitting, count))
         if placed.instances == count:
             return placed
-    placed = Placed(_choose(rows, group, fitting, count))
+    placed = Placed(_choose(rows, group, fitting, fitting, count))
     missing = count - placed.instances
     if not missing:
         return placed
@@ -120,17 +120,17 @@ class _Cutter:
 # --- choosing ------------------------------------------------------------------------------------
 
 
-def _choose(rows: Rows, group: Group, fitting: Mask, count: int) -> tuple[Share, ...]:
+def _choose(rows: Rows, group: Group, fitting: Mask, among: Mask, count: int) -> tuple[Share, ...]:
     """The first rows in order that take the instances, each filled before the next, where there is
-    no more to it."""
+    no more to it. `among` are those of the `fitting` rows that are to be used."""
     counted = counted_among(group.constraints)
     if group.prefer != NO_PREFERENCES or counted not in ([], [UNIQUE_HOST]):
         capacity = np.minimum(_capacity(rows, group, np.arange(rows.size)), count)
-        return pick(rows, group, fitting, capacity, count)
+        return pick(rows, group, fitting, among, capacity, count)
     if counted:
-        fitting = fitting & ~rows.among(HOSTNAME, group.taken_hosts)
+        among = among & ~rows.among(HOSTNAME, group.taken_hosts)
     order = rows.order
-    candidates = order[fitting[order]]
+    candidates = order[among[order]]
     if counted:
         candidates = _first_of_each_host(rows, candidates, count)
     candidates = candidates[:count]

@@ -56,25 +56,27 @@ class _Floor:
 
 
 def pick(
-    rows: Rows, group: Group, fitting: Mask, capacity: Column, count: int
+    rows: Rows, group: Group, fitting: Mask, among: Mask, capacity: Column, count: int
 ) -> tuple[tuple[int, int], ...]:
     """The rows that take `count` instances, in the order in which they were chosen first, and how
     many each takes.
 
-    `fitting` are the rows that hold an instance and fulfil what is not counted; `capacity` says how
-    many each of all rows would take."""
+    `fitting` are the rows that hold an instance and fulfil what is not counted, `among` those of
+    them that are to be used: the values of the others count too. `capacity` says how many each of
+    all rows would take."""
     tallies = tallies_of(rows, group, fitting)
-    open_rows = _heeding(group, tallies, fitting, capacity, count)
+    open_rows = _heeding(group, tallies, among, capacity, count)
     candidates = rows.order[open_rows[rows.order]]
     taken = _Picker(rows, group, tallies).pick(candidates, capacity[candidates], count)
     return tuple(taken.items())
 
 
-def _heeding(group: Group, tallies: Tallies, fitting: Mask, capacity: Column, count: int) -> Mask:
-    """The rows that may take an instance, now or when others have taken theirs. A `cluster` that
-    may choose its value takes, of those that may have a task now, the one with most room."""
+def _heeding(group: Group, tallies: Tallies, among: Mask, capacity: Column, count: int) -> Mask:
+    """Those of the rows that may take an instance, now or when others have taken theirs. A
+    `cluster` that may choose its value takes, of those that may have a task now, the one with most
+    room."""
     counted = [(one, tallies[one.attribute]) for one in counted_among(group.constraints)]
-    open_rows, open_now = fitting.copy(), fitting.copy()
+    open_rows, open_now = among.copy(), among.copy()
     for constraint, tally in counted:
         allowed = tally.allowed(constraint)[tally.codes]
         open_now &= allowed

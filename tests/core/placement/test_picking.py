@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -224,6 +225,20 @@ def test_group_by_of_more_values_than_are_seen_waits_for_the_rest() -> None:
     assert placed_by_zone(rows, wanting(zone(Operator.GROUP_BY, 2)), 9) == {"a": 5, "b": 4}
     third = wanting(zone(Operator.GROUP_BY, 3), counts={"@zone": {"c": 1}})
     assert placed_by_zone(rows, third, 9) == {"a": 2, "b": 2}
+
+
+def test_group_by_heeds_a_value_whose_agents_leave_soon() -> None:
+    rows = table(
+        offer("1", AgentInfo(AgentId("a"), "a", zone="a"), scalar("cpus", 9)),
+        msgspec.structs.replace(
+            offer("2", AgentInfo(AgentId("b"), "b", zone="b"), scalar("cpus", 9)),
+            unavailable_from=5.0,
+        ),
+    )
+    group = msgspec.structs.replace(wanting(zone(Operator.GROUP_BY)), stays_until=10.0)
+
+    assert placed_by_zone(rows, group, 1) == {"a": 1}
+    assert placed_by_zone(rows, group, 4) == {"a": 2, "b": 2}
 
 
 def test_what_is_counted_is_a_reason_of_its_own() -> None:
