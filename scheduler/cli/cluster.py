@@ -75,7 +75,6 @@ def status(client: Client, form: str) -> None:
     """Show how the daemon and its connection to the cluster are."""
     data = client.get("status")
     master = plain(data["master"])
-    connection = moment(data["connected_since"]) if data["connected"] else "no"
     rows = [
         ("instance", plain(data["instance"])),
         ("leading", plain(data["leading"])),
@@ -84,7 +83,7 @@ def status(client: Client, form: str) -> None:
         ("age", EMPTY if data["age_s"] is None else f"{data['age_s']:g} s"),
         ("framework", plain(data["framework_id"])),
         ("master", master),
-        ("connected", connection),
+        ("connected", _connection(data)),
         ("reconciling", plain(data["reconciling"])),
         ("roles", plain(data["roles"])),
         ("jobs", str(data["jobs"])),
@@ -97,8 +96,28 @@ def status(client: Client, form: str) -> None:
         for title, name in (
             ("store refuses", "store_refusing"),
             ("agents hidden", "agents_hidden"),
+            ("frameworks hidden", "frameworks_hidden"),
             ("needs refused", "needs_refused"),
         )
         if data[name]
     ]
+    rows += _others(data)
     print_fields(form, data, rows)
+
+
+def _connection(status: Fields) -> str:
+    if status["connected"]:
+        return moment(status["connected_since"])
+    if not status["leading"]:
+        return "no (only the leader is)"
+    since = status["disconnected_since"]
+    text = "no" if since is None else f"no, since {moment(since)}"
+    return text + (f": {clean(status['not_connected'])}" if status["not_connected"] else "")
+
+
+def _others(status: Fields) -> list[tuple[str, str]]:
+    """Other frameworks in our roles, one a row."""
+    return [
+        ("also in our roles", f"{clean(one['name'])} ({', '.join(one['roles'])}), {one['id']}")
+        for one in status["other_frameworks"] or ()
+    ]

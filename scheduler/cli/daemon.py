@@ -148,7 +148,7 @@ def _make_term(
         state=state,
         store=store,
         make_session=make_session,
-        list_agents=operator.agents,
+        operator=operator,
     )
 
 

@@ -9,6 +9,8 @@ the time, performs the Step's effects in order, and hands their outcomes back as
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from scheduler.core.agent_health import AgentHealth
 from scheduler.core.attempts import Attempts
 from scheduler.core.commands import Commands, Endings, plan_all
@@ -21,11 +23,13 @@ from scheduler.core.events import (
     ApplyJob,
     CallEnded,
     CallOutcome,
+    ConnectFailed,
     DeleteJob,
     Disconnected,
     Event,
     ForgetFramework,
     ForgiveAgent,
+    FrameworksListed,
     KillTask,
     Now,
     OfferRescinded,
@@ -40,6 +44,7 @@ from scheduler.core.events import (
 from scheduler.core.inventory import Inventory
 from scheduler.core.model.ids import AgentId, FrameworkId, InstanceKey, JobId, TaskId
 from scheduler.core.model.instance import AttemptState
+from scheduler.core.neighbours import Neighbours
 from scheduler.core.offers import Offers
 from scheduler.core.placing import Placing
 from scheduler.core.policy import Budget, Policy
@@ -73,8 +78,14 @@ class Engine:
         self._unknown = Unknown(self._desk)
         self._commands = Commands(self._desk, self._attempts, self._unknown)
         self._endings = Endings(self._desk)
+        self._neighbours = Neighbours()
         self.views = StateViews(
-            self._desk, self._offers, self._wishes, self._unknown, self._inventory
+            self._desk,
+            self._offers,
+            self._wishes,
+            self._unknown,
+            self._inventory,
+            self._neighbours,
         )
 
     # --- before the first event ------------------------------------------------------------------
@@ -108,6 +119,7 @@ class Engine:
         for job_id in list(desk.state.jobs):
             plan_all(desk, job_id)
         self._endings.sweep()
+        self.views.connection = Connection(lost_at=now.wall)
         return desk.step.finish(now.mono, more=True)
 
     # --- what the runtime reads ------------------------------------------------------------------
@@ -200,6 +212,8 @@ class Engine:
                 self._on_subscribed(event)
             case Disconnected():
                 self._on_disconnected(event)
+            case ConnectFailed():
+                self._on_connect_failed(event)
             case ForgetFramework():
                 self._forget_framework(event)
             case AgentsListed():
@@ -209,6 +223,8 @@ class Engine:
                     self._desk.shares.set_capacity(totals)
                 if event.refused:
                     self._desk.step.notice(NoticeKind.AGENTS_HIDDEN, text=event.refused)
+            case FrameworksListed():
+                self._neighbours.listed(event, self.framework_id, self._desk.policy.roles)
             case AgentFailed():
                 # guide §5: FAILURE of an agent is lossy and agents return; statuses decide.
                 self._inventory.failed(event.agent_id)
@@ -267,10 +283,16 @@ class Engine:
         if not desk.connected:
             return
         desk.connected = False
-        self.views.connection = Connection()
+        self.views.connection = Connection(lost_at=desk.now.wall, trouble=event.reason)
         self._offers.forget()
         desk.reconciliation.forget()
         desk.step.notice(NoticeKind.DISCONNECTED, text=event.reason)
+
+    def _on_connect_failed(self, event: ConnectFailed) -> None:
+        """Since when there is no stream stays; why is what went wrong last."""
+        views = self.views
+        if not self._desk.connected:
+            views.connection = msgspec.structs.replace(views.connection, trouble=event.reason)
 
     def _forget_framework(self, event: ForgetFramework) -> None:
         """The master removed our id for good, and with it every task: say so, and begin anew."""

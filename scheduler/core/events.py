@@ -8,7 +8,16 @@ from typing import NamedTuple, NewType
 
 import msgspec
 
-from scheduler.core.model.ids import AgentId, FrameworkId, JobId, MasterId, OfferId, TaskId, Uid
+from scheduler.core.model.ids import (
+    AgentId,
+    FrameworkId,
+    JobId,
+    MasterId,
+    OfferId,
+    Role,
+    TaskId,
+    Uid,
+)
 from scheduler.core.model.job import JobSpec
 from scheduler.core.model.offer import AgentSeen, Offer
 
@@ -34,6 +43,12 @@ class Subscribed(msgspec.Struct, frozen=True):
 
 class Disconnected(msgspec.Struct, frozen=True):
     """Stream and call connection are gone, together. `reason` is for people."""
+
+    reason: str
+
+
+class ConnectFailed(msgspec.Struct, frozen=True):
+    """No stream came about, and it is tried again. `reason` is for people."""
 
     reason: str
 
@@ -94,6 +109,20 @@ class AgentsListed(msgspec.Struct, frozen=True):
     """What the operator API says of all agents; None with a reason where it may not be asked."""
 
     agents: tuple[AgentSeen, ...] | None
+    refused: str = ""
+
+
+class FrameworkSeen(msgspec.Struct, frozen=True, gc=False):
+    framework_id: FrameworkId
+    name: str
+    roles: tuple[Role, ...]
+    active: bool
+
+
+class FrameworksListed(msgspec.Struct, frozen=True):
+    """What the operator API says of frameworks; None with a reason where it may not be asked."""
+
+    frameworks: tuple[FrameworkSeen, ...] | None
     refused: str = ""
 
 
@@ -191,11 +220,13 @@ Command = ApplyJob | ScaleJob | StopJob | DeleteJob | KillTask | ForgiveAgent | 
 Event = (
     Subscribed
     | Disconnected
+    | ConnectFailed
     | OffersMade
     | OfferRescinded
     | StatusUpdated
     | AgentFailed
     | AgentsListed
+    | FrameworksListed
     | CallEnded
     | StoreRefusing
     | StoreRecovered

@@ -17,6 +17,7 @@ from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import InstanceKey, JobId, Role, TaskId
 from scheduler.core.model.instance import Attempt, AttemptState, Instance
 from scheduler.core.model.job import JobSpec
+from scheduler.core.neighbours import Neighbours
 from scheduler.core.offers import Offers
 from scheduler.core.plan import PlanQuestion
 from scheduler.core.planning import plan_question
@@ -38,10 +39,12 @@ INDEX_DIGITS_MAX = 9
 
 
 class Connection(msgspec.Struct, frozen=True):
-    """What the engine knows of the stream."""
+    """What the engine knows of the stream: that it stands, or why it does not. Wall times."""
 
     master: str = ""
     since: float | None = None
+    lost_at: float | None = None
+    trouble: str = ""
 
 
 class StateViews:
@@ -54,11 +57,13 @@ class StateViews:
         wishes: Wishes,
         unknown: Unknown,
         inventory: Inventory,
+        neighbours: Neighbours,
     ) -> None:
         self._desk = desk
         self._wishes = wishes
         self._unknown = unknown
         self._inventory = inventory
+        self._neighbours = neighbours
         self._queue = QueueViews(desk, offers, wishes, inventory)
         self.connection = Connection()
 
@@ -241,6 +246,10 @@ class StateViews:
             agents_hidden=self._inventory.hidden,
             offers=tuple(self._role_offers(role) for role in desk.policy.roles),
             needs_refused=self._wishes.needs_refused,
+            disconnected_since=self.connection.lost_at,
+            not_connected=self.connection.trouble,
+            other_frameworks=self._neighbours.others,
+            frameworks_hidden=self._neighbours.hidden,
         )
 
     def _role_offers(self, role: Role) -> RoleOffersView:

@@ -114,10 +114,20 @@ class RoleOffersView(msgspec.Struct, frozen=True):
     refused_for_s: float | None
 
 
+class OtherFrameworkView(msgspec.Struct, frozen=True):
+    """Another framework that gets offers in `roles` of ours."""
+
+    id: str
+    name: str
+    roles: tuple[str, ...]
+
+
 class StatusView(msgspec.Struct, frozen=True):
     """What the engine can say of itself; the runtime adds instance, leader and store.
 
-    `needs_refused`: why the master does not take what `offers` would tell it."""
+    `needs_refused`: why the master does not take what `offers` would tell it. `not_connected`: why,
+    since `disconnected_since`. `other_frameworks` in our roles: None where they are not known, for
+    `frameworks_hidden`."""
 
     framework_id: str
     master: str
@@ -134,6 +144,10 @@ class StatusView(msgspec.Struct, frozen=True):
     agents_hidden: str
     offers: tuple[RoleOffersView, ...] = ()
     needs_refused: str = ""
+    disconnected_since: float | None = None
+    not_connected: str = ""
+    other_frameworks: tuple[OtherFrameworkView, ...] | None = None
+    frameworks_hidden: str = ""
 
 
 T = TypeVar("T")

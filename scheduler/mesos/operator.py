@@ -1,4 +1,4 @@
-"""All agents, as the master's operator API lists them: attributes, totals and use.
+"""All agents and frameworks, as the master's operator API lists them.
 
 Offers show an agent only when it has something free for us; this shows the others, too. It asks
 when it is called: how often is the runtime's business. A master may forbid it to our principal,
@@ -8,14 +8,14 @@ which is an answer (`AgentsListed` without agents) and not an error.
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import Iterable
-from typing import Final, Literal
+from collections.abc import Callable, Iterable
+from typing import Final, Literal, TypeVar
 
 import aiohttp
 from google.protobuf.message import DecodeError
 
-from scheduler.core.events import AgentsListed
-from scheduler.core.model.ids import AgentId, Role
+from scheduler.core.events import AgentsListed, FrameworkSeen, FrameworksListed
+from scheduler.core.model.ids import AgentId, FrameworkId, Role
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts, PortRange, less, without
 from scheduler.errors import MasterRefused, MasterUnavailable
@@ -40,9 +40,9 @@ CONNECT_TIMEOUT_S: Final = 10.0
 ANSWER_BYTES_MAX: Final = 256 * 1024 * 1024
 _READ_BYTES: Final = 256 * 1024
 _REFUSAL_TEXT_MAX: Final = 300
-_GET_AGENTS: Final = master_pb2.Call(type=master_pb2.Call.GET_AGENTS).SerializeToString()
 
 Scheme = Literal["http", "https"]
+T = TypeVar("T")
 
 
 class OperatorClient:
@@ -73,20 +73,39 @@ class OperatorClient:
         is known.
         """
         try:
-            async with asyncio.timeout(self._request_timeout_s):
-                return await self._ask()
+            return await self._listed(master_pb2.Call.GET_AGENTS, _agents)
         except MasterRefused as error:
             return AgentsListed(None, refused=str(error))
+
+    async def frameworks(self) -> FrameworksListed:
+        """Every framework that is registered and that we may see; raises as `agents`."""
+        try:
+            return await self._listed(master_pb2.Call.GET_FRAMEWORKS, _frameworks)
+        except MasterRefused as error:
+            return FrameworksListed(None, refused=str(error))
+
+    async def _listed(
+        self,
+        kind: master_pb2.Call.Type,
+        decode: Callable[[master_pb2.Response, Scheme], T],
+    ) -> T:
+        name = master_pb2.Call.Type.Name(kind)
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                address, body = await self._ask(kind)
+                # Tens of milliseconds for thousands of agents: not in the loop.
+                return await asyncio.to_thread(_decode, name, body, address.scheme, decode)
         except aiohttp.ClientError as error:  # first: its own time-outs are TimeoutErrors, too
-            raise MasterUnavailable(f"the list of agents: {error}") from error
+            raise MasterUnavailable(f"{name}: {error}") from error
         except TimeoutError:
             raise MasterUnavailable(
-                f"no list of agents within {self._request_timeout_s:g} s"
+                f"no answer to {name} within {self._request_timeout_s:g} s"
             ) from None
         except OSError as error:
-            raise MasterUnavailable(f"the list of agents: {error}") from error
+            raise MasterUnavailable(f"{name}: {error}") from error
 
-    async def _ask(self) -> AgentsListed:
+    async def _ask(self, kind: master_pb2.Call.Type) -> tuple[MasterAddress, bytes]:
+        call = master_pb2.Call(type=kind).SerializeToString()
         connector = aiohttp.TCPConnector(
             ssl=self._tls if self._tls is not None else True, force_close=True
         )
@@ -100,26 +119,31 @@ class OperatorClient:
             address = await self._candidates.first()
             while True:
                 async with http.post(
-                    address.url(OPERATOR_PATH), data=_GET_AGENTS, allow_redirects=False
+                    address.url(OPERATOR_PATH), data=call, allow_redirects=False
                 ) as response:
                     if response.status != 307:
-                        return await self._read(address, response)
+                        return address, await self._read(address, response, kind)
                     location = response.headers.get("Location", "")
                 address = self._candidates.redirected(address, location)
 
-    async def _read(self, address: MasterAddress, response: aiohttp.ClientResponse) -> AgentsListed:
+    async def _read(
+        self,
+        address: MasterAddress,
+        response: aiohttp.ClientResponse,
+        kind: master_pb2.Call.Type,
+    ) -> bytes:
         body = await _body(response)
         match response.status:
             case 200:
                 self._candidates.leads(address)
-                # Tens of milliseconds for thousands of agents: not in the loop.
-                return await asyncio.to_thread(_decode, body, address.scheme)
+                return body
             case 401 | 403 as status:
                 said = body[:_REFUSAL_TEXT_MAX].decode("utf-8", "replace").strip()
                 self._candidates.leads(address)
-                return AgentsListed(None, refused=f"{address} answered {status}: {said}")
+                raise MasterRefused(f"{address} answered {status}: {said}")
             case status:
-                raise MasterUnavailable(f"{address} answered {status} to GET_AGENTS")
+                name = master_pb2.Call.Type.Name(kind)
+                raise MasterUnavailable(f"{address} answered {status} to {name}")
 
 
 async def _body(response: aiohttp.ClientResponse) -> bytes:
@@ -127,15 +151,42 @@ async def _body(response: aiohttp.ClientResponse) -> bytes:
     async for data in response.content.iter_chunked(_READ_BYTES):
         body += data
         if len(body) > ANSWER_BYTES_MAX:
-            raise MasterUnavailable(f"a list of agents of more than {ANSWER_BYTES_MAX} bytes")
+            raise MasterUnavailable(f"an answer of more than {ANSWER_BYTES_MAX} bytes")
     return bytes(body)
 
 
-def _decode(body: bytes, scheme: Scheme) -> AgentsListed:
+def _decode(
+    name: str, body: bytes, scheme: Scheme, decode: Callable[[master_pb2.Response, Scheme], T]
+) -> T:
     try:
         answer = master_pb2.Response.FromString(body)
     except DecodeError as error:
-        raise MasterUnavailable(f"the list of agents cannot be read: {error}") from error
+        raise MasterUnavailable(f"the answer to {name} cannot be read: {error}") from error
+    return decode(answer, scheme)
+
+
+def _frameworks(answer: master_pb2.Response, _scheme: Scheme) -> FrameworksListed:
+    if not answer.HasField("get_frameworks"):
+        raise MasterUnavailable("the master's answer is no list of frameworks")
+    return FrameworksListed(tuple(map(_framework_seen, answer.get_frameworks.frameworks)))
+
+
+def _framework_seen(
+    framework: master_pb2.Response.GetFrameworks.Framework,
+) -> FrameworkSeen:
+    """`roles` is set by frameworks that can have several, `role` by the others."""
+    info = framework.framework_info
+    several = wire.FrameworkInfo.Capability.MULTI_ROLE in {one.type for one in info.capabilities}
+    roles = info.roles if several else [info.role]
+    return FrameworkSeen(
+        FrameworkId(info.id.value),
+        text(info.name),
+        tuple(Role(text(role)) for role in roles),
+        framework.active,
+    )
+
+
+def _agents(answer: master_pb2.Response, scheme: Scheme) -> AgentsListed:
     if not answer.HasField("get_agents"):
         raise MasterUnavailable("the master's answer is no list of agents")
     listed = answer.get_agents

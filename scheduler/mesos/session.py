@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from scheduler.core.effects import Call, Wanted
-from scheduler.core.events import Disconnected, Event, Subscribed
+from scheduler.core.events import ConnectFailed, Disconnected, Event, Subscribed
 from scheduler.core.model.ids import FrameworkId, MasterId
 from scheduler.errors import (
     FrameworkRemoved,
@@ -126,6 +126,8 @@ class MasterSession:
         self._emit: Callable[[Event], None] | None = None
         self._outbox: Outbox | None = None
         self._was_subscribed = False
+        self._stood = False
+        """The present session's stream stood, so its end was told."""
         self._trying: asyncio.Timeout | None = None
         self._stands: tuple[EventStream, MasterId] | None = None
         self._superseded = asyncio.Event()
@@ -161,6 +163,7 @@ class MasterSession:
         async with self._candidates.followed(self._another_leads):
             while True:
                 begun = asyncio.get_running_loop().time()
+                self._stood = False
                 try:
                     await self._one_session(emit, framework_id(), wanted(), may_speak)
                 except MesosError as error:
@@ -173,6 +176,8 @@ class MasterSession:
                         raise
                     if isinstance(error, FailedOver):
                         self._count_failover(error)
+                    if not self._stood:
+                        emit(ConnectFailed(str(error)))
                     await self._wait(begun, str(error))
 
     def _another_leads(self, leader: Leader) -> None:
@@ -256,7 +261,7 @@ class MasterSession:
         """Both connections stand. Tells events until the stream is lost, then closes the calls."""
         reason = _STOPPED
         self._outbox = outbox
-        self._was_subscribed = True
+        self._was_subscribed = self._stood = True
         url = stream.address.url()
         try:
             log.info("session.subscribed", framework_id=opened.framework_id, master=url)

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from scheduler.core.effects import Answer, Call, Wanted
-from scheduler.core.events import Command, Event, Ticket
+from scheduler.core.events import AgentsListed, Command, Event, FrameworksListed, Ticket
 from scheduler.core.model.ids import FrameworkId, Uid
 from scheduler.core.records import Record, Write
 from scheduler.core.views import Views
@@ -57,6 +57,15 @@ class Session(Protocol):
     ) -> None: ...
 
     def send(self, calls: Sequence[Call]) -> None: ...
+
+
+class Operator(Protocol):
+    """What the master's operator API tells of the cluster, beside offers. Refusals are answers;
+    raises MasterUnavailable."""
+
+    async def agents(self) -> AgentsListed: ...
+
+    async def frameworks(self) -> FrameworksListed: ...
 
 
 class LeaderInfo(msgspec.Struct, frozen=True):

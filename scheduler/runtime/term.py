@@ -17,7 +17,6 @@ import structlog
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.engine import Engine
 from scheduler.core.events import (
-    AgentsListed,
     Command,
     Disconnected,
     Event,
@@ -36,15 +35,13 @@ from scheduler.runtime.asks import ASK_TIMEOUT_S, Asks
 from scheduler.runtime.loop import EngineLoop, LoopLimits
 from scheduler.runtime.mailbox import Mailbox
 from scheduler.runtime.outbox import Outbox
-from scheduler.runtime.protocols import LeaderInfo, Session, Store
+from scheduler.runtime.protocols import LeaderInfo, Operator, Session, Store
 
 log = structlog.get_logger()
 
 MAILBOX_MAX = 50_000
 AGENTS_INTERVAL_S = 30.0
 DRAIN_S_MAX = 3.0
-
-ListAgents = Callable[[], Awaitable[AgentsListed]]
 
 
 class TermSettings(msgspec.Struct, frozen=True):
@@ -70,7 +67,7 @@ class Term:
         state: State | None = None,
         store: Store,
         make_session: Callable[[Callable[[], Awaitable[None]]], Session],
-        list_agents: ListAgents,
+        operator: Operator,
     ) -> None:
         """`make_session` is given what to await before more is read from the stream; `state` is
         what a standby has followed, else `load` comes first."""
@@ -80,7 +77,7 @@ class Term:
         self._number = number
         self._leads = leads
         self._store = store
-        self._list_agents = list_agents
+        self._operator = operator
         self._wake = asyncio.Event()
         self._mailbox = Mailbox(MAILBOX_MAX, self._wake)
         self._session = make_session(self._mailbox.room)
@@ -138,7 +135,7 @@ class Term:
             workers = [
                 group.create_task(self._loop.run()),
                 group.create_task(self._hold_session()),
-                group.create_task(self._watch_agents()),
+                group.create_task(self._watch_cluster()),
             ]
             try:
                 await stop.wait()
@@ -204,11 +201,13 @@ class Term:
             if answer.verdict is Verdict.DONE:
                 return
 
-    async def _watch_agents(self) -> None:
-        """Offers show only agents with something free for us; the operator API shows the rest."""
+    async def _watch_cluster(self) -> None:
+        """Offers show only agents with something free for us; the operator API shows the rest, and
+        who else is offered what we are."""
         while True:
             try:
-                self._mailbox.put(await self._list_agents())
+                self._mailbox.put(await self._operator.agents())
+                self._mailbox.put(await self._operator.frameworks())
             except MasterUnavailable as error:
-                log.info("agents.not_listed", reason=str(error))
+                log.info("cluster.not_listed", reason=str(error))
             await asyncio.sleep(self._settings.agents_interval_s)

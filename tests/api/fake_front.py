@@ -73,6 +73,8 @@ class FakeFront:
         self.waiting: list[WaitingView] = []
         self.questions: dict[JobId, Question] = {}
         self.unknown: list[UnknownTaskView] = []
+        self.status_changes: dict[str, object] = {}
+        """Fields of the status that are to be others than in a calm cluster."""
         self.commands: list[Command] = []
         self.answer: Answer | None = None
         self.first_state = AttemptState.RUNNING
@@ -274,7 +276,7 @@ class FakeViews:
         return _page(self._front.agent_list, lambda agent: agent.id, after, limit)
 
     def status(self) -> StatusView:
-        return StatusView(
+        calm = StatusView(
             framework_id=FRAMEWORK_ID,
             master="http://127.77.5.1:5050",
             connected=True,
@@ -289,6 +291,7 @@ class FakeViews:
             store_refusing="",
             agents_hidden="",
         )
+        return msgspec.structs.replace(calm, **self._front.status_changes)
 
     def _job_view(self, job: FakeJob) -> JobView:
         spec = job.spec

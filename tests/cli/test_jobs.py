@@ -11,6 +11,7 @@ import yaml
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ForgiveAgent, Ticket
 from scheduler.core.model.ids import JobId
+from scheduler.core.views import OtherFrameworkView
 from scheduler.runtime.protocols import LeaderInfo
 from tests.api.fake_front import FakeFront
 from tests.api.test_cluster_routes import NODE
@@ -112,6 +113,28 @@ def test_an_agent_is_forgiven_by_the_leader(run: Offerd, front: FakeFront) -> No
     ] == ["agent-1"]
     front.answer = Answer(Ticket(1), Verdict.UNCHANGED, "it was not avoided")
     assert run("forgive", "agent-1").stdout == "agent-1: unchanged (it was not avoided)\n"
+
+
+def test_status_says_why_the_master_is_not_connected(run: Offerd, front: FakeFront) -> None:
+    front.status_changes = {
+        "connected": False,
+        "disconnected_since": 1_700_000_000.0,
+        "not_connected": "10.0.0.1:5050: Connection\nrefused",
+    }
+    (line,) = (line for line in run("status").stdout.splitlines() if "connected:" in line)
+    assert "no, since 2023-11-14" in line
+    assert line.endswith("10.0.0.1:5050: Connection refused")
+    front.follow(front.leader)
+    (line,) = (line for line in run("status").stdout.splitlines() if "connected:" in line)
+    assert "no (only the leader is)" in line
+
+
+def test_status_shows_who_else_is_in_our_roles(run: Offerd, front: FakeFront) -> None:
+    assert "also in our roles" not in run("status").stdout
+    front.status_changes = {"other_frameworks": (OtherFrameworkView("F-9", "chronos", ("prod",)),)}
+    assert "chronos (prod), F-9" in run("status").stdout
+    front.status_changes = {"frameworks_hidden": "it answered 403"}
+    assert "it answered 403" in run("status").stdout
 
 
 def test_status_is_shown(run: Offerd, front: FakeFront) -> None:

@@ -2,12 +2,20 @@
 
 import pytest
 
-from scheduler.core.events import AgentFailed, AgentsListed, StoreRefusing, TaskState
-from scheduler.core.model.ids import JobId, TaskId
+from scheduler.core.events import (
+    AgentFailed,
+    AgentsListed,
+    ConnectFailed,
+    FrameworkSeen,
+    FrameworksListed,
+    StoreRefusing,
+    TaskState,
+)
+from scheduler.core.model.ids import FrameworkId, JobId, Role, TaskId
 from scheduler.core.model.job import Restart
 from scheduler.core.model.offer import AgentSeen
 from scheduler.core.model.resources import Amounts
-from scheduler.core.views import JobView, TaskView
+from scheduler.core.views import JobView, OtherFrameworkView, TaskView
 from tests.builders import a_batch, a_service, a_status, a_template, an_agent, an_offer
 from tests.core.harness import Harness, connected, running
 
@@ -201,3 +209,63 @@ def test_the_status_says_how_we_are() -> None:
     assert (status.jobs, status.waiting, status.unknown_tasks) == (1, 2, 1)
     harness.disconnect()
     assert harness.engine.views.status().master == ""
+
+
+# --- the master, and who else is there -----------------------------------------------------------
+
+
+def seen(name: str, *roles: str, active: bool = True) -> FrameworkSeen:
+    return FrameworkSeen(FrameworkId(name), name, tuple(map(Role, roles)), active)
+
+
+def test_status_says_why_there_is_no_master_and_since_when() -> None:
+    harness = Harness()
+    assert harness.engine.views.status().disconnected_since == harness.now.wall
+    harness.handle(ConnectFailed("refused"))
+    harness.subscribe()
+    assert harness.engine.views.status().disconnected_since is None
+    assert harness.engine.views.status().not_connected == ""
+    # What belongs to a try that is over changes nothing.
+    harness.handle(ConnectFailed("late"))
+    assert harness.engine.views.status().not_connected == ""
+    harness.pass_time(10.0)
+    lost_at = harness.now.wall
+    harness.disconnect()
+    assert harness.engine.views.status().not_connected == "the network"
+    harness.pass_time(20.0)
+    harness.handle(ConnectFailed("no route"))
+    status = harness.engine.views.status()
+    assert (status.disconnected_since, status.not_connected) == (lost_at, "no route")
+
+
+def test_status_shows_other_frameworks_in_our_roles() -> None:
+    harness = Harness()
+    # Before we know our own id we may be among them.
+    harness.handle(FrameworksListed((seen("F-1", "prod"),)))
+    harness.subscribe("F-1")
+    assert harness.engine.views.status().other_frameworks is None
+    ours, other = seen("F-1", "prod"), seen("b", "x", "prod", "prod")
+    others = [seen("a", "x"), seen("away", "prod", active=False)]
+    harness.handle(FrameworksListed((*others, other, ours)))
+    status = harness.engine.views.status()
+    assert status.other_frameworks == (OtherFrameworkView("b", "b", ("prod",)),)
+    many = tuple(seen(f"f{number:03}", "prod") for number in range(100))
+    harness.handle(FrameworksListed((*many, ours)))
+    shown = harness.engine.views.status().other_frameworks
+    assert shown is not None
+    assert [one.id for one in shown] == [f"f{number:03}" for number in range(20)]
+
+
+def test_status_says_why_it_cannot_know_of_other_frameworks() -> None:
+    harness = Harness()
+    harness.subscribe("F-1")
+    harness.handle(FrameworksListed(None, "403: not you"))
+    assert harness.engine.views.status().frameworks_hidden == "403: not you"
+    # A list is cut to what a principal may view, without a word.
+    harness.handle(FrameworksListed((seen("F-1", "prod"),)))
+    harness.handle(FrameworksListed(()))
+    assert harness.engine.views.status().other_frameworks == ()
+    harness.handle(FrameworksListed(()))
+    status = harness.engine.views.status()
+    assert "does not list ourselves" in status.frameworks_hidden
+    assert status.other_frameworks is None

@@ -64,6 +64,12 @@ class RunningImage:
                 env=image.environment,
             )
 
+    def lives(self) -> bool:
+        """Raises RuntimeError with what it said when it has ended: no use to wait any longer."""
+        if self.process.poll() is not None:
+            raise RuntimeError(f"it ended: {self.log.read_text()[-2000:]}")
+        return True
+
     def daemon(self) -> int:
         """The daemon's process: the last of those that lead to it. Raises AssertionError."""
         assert self.process.poll() is None, self.log.read_text()[-2000:]
@@ -120,7 +126,7 @@ def test_the_daemon_runs_answers_and_ends_in_the_container(
         assert image.run(
             running.container, healthcheck, "--env=OFFERD_SERVER=http://[::1]:1"
         ).returncode
-        wait_until(lambda: api.get("/healthz"), "the daemon to answer", 30.0)
+        wait_until(lambda: running.lives() and api.get("/healthz"), "the daemon to answer", 60.0)
         wait_until(lambda: api.status()["connected"], "the daemon to be connected", 20.0)
         healthy = image.run(running.container, healthcheck, server)
         assert healthy.returncode == 0, healthy.stderr

@@ -41,6 +41,7 @@ def settings_for(cluster: RealCluster, folder: Path, operator_secret: str) -> Do
         "operator": {
             "principal": OPERATOR_CREDENTIAL.principal,
             "secret_file": str(folder / "operator"),
+            "agents_interval": "1s",
         },
     }
 
@@ -61,6 +62,8 @@ def test_jobs_run_over_tls_and_agents_are_listed_with_their_totals(
         assert agent["total"]["cpus"] == 4
         assert agent["attributes"] == {"rack": "r0", "zone": "z0"}
         assert daemon.api.status()["agents_hidden"] == ""
+        wait_until(lambda: daemon.api.status()["other_frameworks"] == [], "nobody else to be there")
+        assert daemon.api.status()["frameworks_hidden"] == ""
 
 
 def test_where_the_operator_api_is_forbidden_jobs_run_and_status_says_so(
@@ -76,6 +79,8 @@ def test_where_the_operator_api_is_forbidden_jobs_run_and_status_says_so(
 
         wait_until(runs, "the service to run")
         wait_until(lambda: daemon.api.status()["agents_hidden"], "a word about the agents")
+        wait_until(lambda: daemon.api.status()["frameworks_hidden"], "a word about frameworks")
+        assert daemon.api.status()["other_frameworks"] is None
         # Known from offers alone.
         (agent,) = daemon.api.get("/v1/agents")["items"]
         assert agent["total"] is None

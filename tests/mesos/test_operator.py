@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 
-from scheduler.core.events import AgentsListed
-from scheduler.core.model.ids import AgentId, Role
+from scheduler.core.events import AgentsListed, FrameworkSeen, FrameworksListed
+from scheduler.core.model.ids import AgentId, FrameworkId, Role
 from scheduler.core.model.offer import AgentInfo, AgentSeen
 from scheduler.core.model.resources import Amounts, PortRange
 from scheduler.errors import MasterUnavailable
@@ -186,3 +186,54 @@ async def test_nobody_there_is_an_error_and_the_next_of_the_list_is_asked() -> N
         with pytest.raises(MasterUnavailable):
             await client.agents()
         assert (await client.agents()).agents is not None
+
+
+# --- frameworks ----------------------------------------------------------------------------------
+
+
+def three_frameworks() -> bytes:
+    answer = master_pb2.Response(type=master_pb2.Response.GET_FRAMEWORKS)
+    listed = answer.get_frameworks
+    for name, active, several, roles in (
+        ("ours", True, True, ["prod", "batch"]),
+        ("old", True, False, ["prod"]),
+        ("away", False, True, ["prod"]),
+    ):
+        shown = listed.frameworks.add(active=active, connected=active, recovered=False)
+        info = shown.framework_info
+        info.user, info.name = "root", name
+        info.id.value = f"F-{name}"
+        if several:
+            info.capabilities.add(type=wire.FrameworkInfo.Capability.MULTI_ROLE)
+            info.roles.extend(roles)
+        else:
+            info.role = roles[0]
+    gone = listed.completed_frameworks.add(active=False, connected=False, recovered=False)
+    gone.framework_info.user, gone.framework_info.name = "root", "gone"
+    return answer.SerializeToString()
+
+
+async def test_frameworks_are_listed_with_their_roles() -> None:
+    async with serving(saying(200, three_frameworks())) as url:
+        listed = await OperatorClient((url,)).frameworks()
+    prod, several = Role("prod"), (Role("prod"), Role("batch"))
+    assert listed == FrameworksListed(
+        (
+            FrameworkSeen(FrameworkId("F-ours"), "ours", several, True),
+            FrameworkSeen(FrameworkId("F-old"), "old", (prod,), True),
+            FrameworkSeen(FrameworkId("F-away"), "away", (prod,), False),
+        )
+    )
+
+
+async def test_frameworks_that_may_not_be_listed_are_an_answer() -> None:
+    async with serving(saying(403, b"not you")) as url:
+        listed = await OperatorClient((url,)).frameworks()
+    assert listed.frameworks is None
+    assert "403: not you" in listed.refused
+
+
+async def test_another_answer_is_no_list_of_frameworks() -> None:
+    async with serving(saying(200, two_agents())) as url:
+        with pytest.raises(MasterUnavailable, match="no list of frameworks"):
+            await OperatorClient((url,)).frameworks()

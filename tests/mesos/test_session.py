@@ -27,6 +27,7 @@ from scheduler.core.events import (
     CallEnded,
     CallId,
     CallOutcome,
+    ConnectFailed,
     Disconnected,
     Event,
     OfferRescinded,
@@ -315,7 +316,7 @@ async def test_we_are_not_subscribed_before_calls_can_leave(master: FakeMaster) 
         stream.say(subscribed())
         await running.tried(3)
         await master.until(lambda: master.connections == 0)
-    assert running.events == []
+    assert {type(event) for event in running.events} == {ConnectFailed}
 
 
 # --- the stream ----------------------------------------------------------------------------------
@@ -673,8 +674,24 @@ async def test_a_master_whose_certificate_is_not_trusted_is_told_nothing(tmp_pat
     server.load_cert_chain(pair.certificate, pair.key)
     async with FakeMaster(server) as master, a_session(master, tls=Tls()) as running:
         await running.tried(3)
-        assert running.events == []
+        assert len(running.events) == 2
+        failed = await running.next(ConnectFailed)
+        assert "CERTIFICATE_VERIFY_FAILED" in failed.reason
         assert master.requests == []
+
+
+async def test_why_no_stream_comes_about_is_told_but_not_twice_what_ended_one(
+    master: FakeMaster,
+) -> None:
+    async with a_session(master) as running:
+        await running.next(Subscribed)
+        master.stop_listening()
+        (await master.stream()).end()
+        lost = await running.next(Disconnected)
+        failed = await running.next(ConnectFailed)
+    assert "Connect call failed" in failed.reason
+    assert failed.reason != lost.reason
+    assert sum(isinstance(event, Disconnected) for event in running.events) == 1
 
 
 # --- the rest ------------------------------------------------------------------------------------

@@ -6,7 +6,15 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from scheduler.core.effects import Call, Wanted
-from scheduler.core.events import CallEnded, CallOutcome, Disconnected, Event, Subscribed
+from scheduler.core.events import (
+    AgentsListed,
+    CallEnded,
+    CallOutcome,
+    Disconnected,
+    Event,
+    FrameworksListed,
+    Subscribed,
+)
 from scheduler.core.model.ids import FrameworkId, MasterId
 from scheduler.core.records import Record, Write
 from scheduler.errors import OfferdError, TermEnded
@@ -112,3 +120,15 @@ class TestedSession:
         assert self._end is not None
         self.started.clear()
         self._end.set_exception(error)
+
+
+class SilentOperator:
+    """It never answers."""
+
+    async def agents(self) -> AgentsListed:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def frameworks(self) -> FrameworksListed:
+        await asyncio.Event().wait()
+        raise AssertionError

@@ -16,7 +16,7 @@ from scheduler.runtime.protocols import LeaderInfo, Store
 from scheduler.runtime.seat import Seat
 from scheduler.runtime.term import Term, TermSettings
 from tests.builders import ROLE, a_service
-from tests.runtime.fakes import HeldStore, TestedSession
+from tests.runtime.fakes import HeldStore, SilentOperator, TestedSession
 
 DEADLINE_S = 10.0
 JOB = Put(JobRecord(a_service(), Uid("u"), 1, 1, Desired.RUN, 0.0, 0.0))
@@ -104,9 +104,6 @@ class Scene:
         session = TestedSession()
         self.sessions.append(session)
 
-        async def list_agents() -> None:
-            await asyncio.Event().wait()
-
         return Term(
             TermSettings("here", self.parts.policy),
             number,
@@ -114,7 +111,7 @@ class Scene:
             state=state,
             store=store,
             make_session=lambda _: session,
-            list_agents=list_agents,  # type: ignore[arg-type]  # it never returns
+            operator=SilentOperator(),
         )
 
     async def until(self, condition: Callable[[], bool]) -> None:

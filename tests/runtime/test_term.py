@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from scheduler.core.effects import Acknowledge, Answer, UpdateFramework, Verdict
-from scheduler.core.events import AgentsListed, ApplyJob, OffersMade, TaskState
+from scheduler.core.events import AgentsListed, ApplyJob, FrameworksListed, OffersMade, TaskState
 from scheduler.core.model.ids import FrameworkId, TaskId, Uid
 from scheduler.core.policy import Policy
 from scheduler.core.records import FrameworkRecord
@@ -40,15 +40,18 @@ class Scene:
             leads=lambda: self.leads,
             store=store,
             make_session=self._make_session,
-            list_agents=self._list_agents,
+            operator=self,
         )
 
     def _make_session(self, room: Callable[[], Awaitable[None]]) -> Session:
         return self.session
 
-    async def _list_agents(self) -> AgentsListed:
+    async def agents(self) -> AgentsListed:
         self.listings += 1
         raise MasterUnavailable("not now")
+
+    async def frameworks(self) -> FrameworksListed:
+        raise AssertionError("not asked where agents are not told")
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(DEADLINE_S):

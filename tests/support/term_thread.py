@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Final, Self
 
 from scheduler.api.server import ApiServer
-from scheduler.core.events import AgentsListed
 from scheduler.core.model.ids import Role
 from scheduler.core.policy import OfferPolicy, Policy
 from scheduler.jobspec import JobDefaults
@@ -114,9 +113,6 @@ class TermThread:
         def session(room: Callable[[], Awaitable[None]]) -> MasterSession:
             return MasterSession(settings, wait_for_room=room)
 
-        async def agents() -> AgentsListed:
-            return await operator.agents()
-
         policy = Policy(roles=(ROLE,), offers=OfferPolicy(revive_interval_s=0.05))
         return Term(
             TermSettings(instance="in-thread", policy=policy),
@@ -124,5 +120,5 @@ class TermThread:
             leads=lambda: True,
             store=store,
             make_session=session,
-            list_agents=agents,
+            operator=operator,
         )
