@@ -71,8 +71,7 @@ class Offers:
         for too long."""
         if not self._desk.connected:
             return
-        if not keep:
-            self._decline_idle()
+        self._decline_unused(keep)
         self._decline_held_too_long()
 
     def refuse_s(self, role: Role) -> float:
@@ -93,9 +92,14 @@ class Offers:
         self._wishes.returned.note(self.rows[row], left, self._desk.now.wall, refuse_s)
         return self.rows.pop(row)
 
-    def _decline_idle(self) -> None:
-        """What may be used by now was used, or is of no use."""
-        for role in [role for role in self._usable if self.may_use(role)]:
+    def _decline_unused(self, keep: bool) -> None:
+        """What may be used by now was used, or is of no use. A role in which nothing waits keeps
+        nothing, whatever the others wait for."""
+        active = self._desk.queue.has_active
+        unused = [
+            role for role in self._usable if self.may_use(role) and not (keep and active(role))
+        ]
+        for role in unused:
             del self._usable[role]
             rows = self.rows.by_role(role)
             if rows:

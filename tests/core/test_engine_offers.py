@@ -14,10 +14,12 @@ from scheduler.core.effects import (
 )
 from scheduler.core.events import (
     CallOutcome,
+    OfferRescinded,
     OffersMade,
     StoreRefusing,
     TaskState,
 )
+from scheduler.core.model.ids import OfferId, Role
 from scheduler.core.model.job import Constraint, Operator
 from scheduler.core.model.needs import AttributeTest, Needs, Predicate
 from scheduler.core.model.resources import Amounts
@@ -69,6 +71,24 @@ def test_a_burst_is_not_waited_for_longer_than_from_its_first_offer() -> None:
     assert harness.mono - began <= 0.25
 
 
+def test_what_is_rescinded_while_it_is_gathered_is_not_used() -> None:
+    harness = connected()
+    harness.apply(a_batch(instances=1000))
+    harness.offer(an_offer("o1"), an_offer("o2", an_agent("a2")))
+    harness.handle(OfferRescinded(OfferId("o1")))
+    [accept] = harness.calls_of(Accept, harness.pass_time(0.3))
+    assert accept.offer_ids == ("o2",)
+
+
+def test_what_is_gathered_ends_with_the_stream() -> None:
+    harness = connected()
+    harness.apply(a_batch(instances=1000))
+    harness.offer()
+    harness.disconnect()
+    harness.subscribe()
+    assert harness.calls_of(Accept, harness.pass_time(10.0)) == []
+
+
 def test_nothing_is_kept_beyond_the_limit_while_the_store_takes_no_writes() -> None:
     harness = connected()
     harness.apply(a_service())
@@ -88,6 +108,15 @@ def test_nothing_is_kept_beyond_the_limit_while_a_placement_goes_on() -> None:
     harness.mono += 5.1
     step = harness.engine.handle(harness.now, [], none)
     assert declines(harness, step.calls) == [("o1",)]
+
+
+def test_a_role_in_which_nothing_waits_keeps_nothing_while_another_is_being_placed() -> None:
+    other = Role("other")
+    harness = connected(Policy(roles=(ROLE, other)))
+    harness.apply(a_batch(instances=100))
+    offers = (an_offer("o1"), an_offer("o2", an_agent("a2"), role=other))
+    step = harness.engine.handle(harness.now, [OffersMade(offers)], Budget(launches=0))
+    assert declines(harness, step.calls) == [("o2",)]
 
 
 def test_a_newer_offer_of_the_agent_does_not_prolong_the_older_ones_time() -> None:
