@@ -156,7 +156,7 @@ class EtcdContents:
                 continue
             if result.succeeded:
                 return
-            raise TermEnded("etcd: the office was lost meanwhile; run it again")
+            raise TermEnded("etcd: the office was lost meanwhile; run it again with --replace")
 
 
 def _batches(operations: Sequence[Operation]) -> list[list[Operation]]:

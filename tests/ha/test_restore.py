@@ -90,25 +90,3 @@ def test_a_backup_moves_from_one_store_to_another(company: Company, tmp_path: Pa
     after = {task["id"] for task in new.api.tasks("web")}
     assert not after & before
     assert running(company, framework_id) == before | after
-
-
-def test_a_backup_that_cannot_be_used_changes_nothing(company: Company, tmp_path: Path) -> None:
-    file = tmp_path / "a.backup"
-    daemon = company.hire(store=f"sqlite:{tmp_path / 'offerd.db'}")
-    daemon.start().wait_until_connected()
-    daemon.api.apply(service("web"))
-    assert daemon.store_command("backup", str(file)).returncode == 0
-    again = daemon.store_command("backup", str(file))
-    assert (again.returncode, "there is such a file already" in again.stderr) == (2, True)
-    assert daemon.sigterm() == 0
-    file.write_bytes(file.read_bytes().replace(b"jobs/web", b"jobs/wee"))
-    ended = daemon.store_command("restore", "--replace", str(file))
-    assert (ended.returncode, "was altered" in ended.stderr) == (2, True), ended.stderr
-    daemon.start()
-    assert daemon.api.job("web")["state"] == "running"
-
-
-def test_a_store_in_memory_has_no_backup(company: Company, tmp_path: Path) -> None:
-    daemon = company.hire(store="memory:")
-    ended = daemon.store_command("backup", str(tmp_path / "a.backup"))
-    assert (ended.returncode, "memory:" in ended.stderr) == (2, True)
