@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from scheduler.core.effects import Accept, Decline, Revive
 from scheduler.core.events import TaskState
-from scheduler.core.model.ids import AgentId, JobId, TaskId
+from scheduler.core.model.ids import AgentId, JobId
+from scheduler.core.model.instance import Attempt
 from scheduler.core.model.job import (
     Affinity,
     Combined,
@@ -223,9 +224,14 @@ cluster_agents = st.lists(
     cluster_agents,
     st.lists(st.integers(0, 7), max_size=3),
     st.sampled_from([Budget(), Budget(rows=3, launches=2)]),
+    st.booleans(),
 )
 def test_matching_is_total_never_over_commits_and_heeds_every_word(
-    jobs: list[JobSpec], agents: list[AgentInfo], ending: list[int], budget: Budget
+    jobs: list[JobSpec],
+    agents: list[AgentInfo],
+    ending: list[int],
+    budget: Budget,
+    leader_changes: bool,
 ) -> None:
     harness = connected()
     harness.budget = budget
@@ -239,8 +245,24 @@ def test_matching_is_total_never_over_commits_and_heeds_every_word(
         check_total(harness, offers, harness.offer(*offers))
         check_reasons(harness, jobs)
         check_words(harness, jobs, {agent.agent_id: agent for agent in agents})
+        for attempt in live_attempts(harness):
+            harness.status(attempt.task_id, TaskState.RUNNING, agent=attempt.agent_id)
         for number in ending:
             end_one(harness, number)
+        if leader_changes:
+            harness = harness.restart()
+            harness.budget = budget
+            harness.subscribe()
+            harness.answer_marker()
+
+
+def live_attempts(harness: Harness) -> list[Attempt]:
+    return [
+        attempt
+        for job in harness.engine.state.jobs.values()
+        for instance in job.instances.values()
+        for attempt in instance.live
+    ]
 
 
 def check_total(harness: Harness, offers: Sequence[Offer], calls: Sequence[object]) -> None:
@@ -319,14 +341,8 @@ def check_counted(constraint: Condition, used: list[AgentInfo]) -> None:
 
 def end_one(harness: Harness, number: int) -> None:
     """One of the tasks that run now fails."""
-    tasks: list[TaskId] = sorted(
-        attempt.task_id
-        for job in harness.engine.state.jobs.values()
-        for instance in job.instances.values()
-        for attempt in instance.live
-    )
-    if tasks:
-        found = harness.engine.state.find(tasks[number % len(tasks)])
-        assert found is not None
-        agent = found.attempt.agent_id
-        harness.status(found.attempt.task_id, TaskState.FAILED, agent=agent, uuid=b"f" * 16)
+    live = sorted(live_attempts(harness), key=lambda attempt: attempt.task_id)
+    if live:
+        attempt = live[number % len(live)]
+        agent = attempt.agent_id
+        harness.status(attempt.task_id, TaskState.FAILED, agent=agent, uuid=b"f" * 16)
