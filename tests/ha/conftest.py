@@ -34,11 +34,11 @@ def master(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmulatedMaster]
 
 
 class Company:
-    """Daemons of one framework. What each is told beside the common settings is its own."""
+    """Daemons of one framework, `name`. What each is told beside the common settings is its own."""
 
     def __init__(self, folder: Path, name: str, etcd: EtcdCluster, master: EmulatedMaster) -> None:
         self._folder = folder
-        self._name = name
+        self.name = name
         self._etcd = etcd
         self.master = master
         self.daemons: list[DaemonProcess] = []
@@ -64,7 +64,7 @@ class Company:
             "instance": instance,
             "advertise": advertise,
             "framework": {
-                "name": self._name,
+                "name": self.name,
                 "principal": credential.principal,
                 "secret_file": str(secret),
             },
@@ -93,7 +93,7 @@ class Company:
             daemon.kill9()
             print(f"--- {daemon.folder.name}\n{daemon.log_tail()}")
         for framework in self.master.state()["frameworks"]:
-            if framework["name"] == self._name:
+            if framework["name"].startswith(self.name):
                 self.master.tear_down(framework["id"])
 
 
