@@ -215,3 +215,6 @@ def test_the_judge_counts_launches_and_ends() -> None:
     assert (ok.accepted, ok.launches, ok.ends) == (1, 1, ["TASK_FINISHED"])
     assert (ok.delivered, ok.acknowledged) == (1, 1)
     assert (bad.ends, bad.state) == (["TASK_FAILED"], "TASK_FAILED")
+    assert ok.launched_s is not None
+    assert ok.ended_s is not None
+    assert ok.launched_s <= ok.ended_s <= lab.world.timeline.now
