@@ -5,6 +5,7 @@ from pathlib import Path
 
 import aiohttp
 
+from scheduler.core.placement.reasons import Reason
 from tests.api.conftest import an_app
 from tests.api.fake_front import FakeFront
 
@@ -21,3 +22,8 @@ async def test_the_reference_has_every_route_and_no_other() -> None:
         }
     told = set(re.findall(r"^\| `([A-Z]+ /[^`]*)`", DOCUMENT.read_text(), re.MULTILINE))
     assert told == served
+
+
+def test_the_reference_has_every_reason_to_wait() -> None:
+    told = set(re.findall(r"`([a-z_]+)`", DOCUMENT.read_text()))
+    assert told >= {reason.value for reason in Reason}
