@@ -90,7 +90,11 @@ class AgentHealth:
         """The time of avoiding it, or of remembering that, may be over."""
         desk = self._desk
         record = desk.state.agents.get(agent_id)
-        if record is None or desk.now.wall < self._due_at(record):
+        if record is None:
+            return
+        if desk.now.wall < self._due_at(record):
+            # The wall clock, which the record counts in, ran behind the deadline's or was set back.
+            self._set_deadline(record)
             return
         if not record.avoided:
             desk.remove(record.key)

@@ -112,6 +112,17 @@ def test_an_agent_is_used_again_after_a_time_that_doubles() -> None:
     assert len(offered(harness, "a1")) == 2
 
 
+def test_an_agent_is_used_again_although_the_wall_clock_was_set_back() -> None:
+    harness = a_cluster()
+    fail_on(harness, "a1")
+    fail_on(harness, "a1")
+    harness.wall_offset -= 60.0
+    harness.pass_time(301.0)
+    assert avoided(harness) == {BAD}
+    harness.pass_time(60.0)
+    assert not avoided(harness)
+
+
 def test_a_good_while_in_use_clears_an_agents_past() -> None:
     harness = a_cluster()
     fail_on(harness, "a1")
