@@ -113,6 +113,8 @@ Memory = Annotated[int, Checked(partial(parse_size, least_milli=MILLI), SIZE_ABO
 
 
 class ResourcesBody(Body):
+    later: ClassVar[frozenset[str]] = frozenset({"revocable"})
+
     cpus: Cpus = Field(description="cpus of one instance, at most three decimals: 0.5")
     mem: Memory = Field(description="memory of one instance: 256MiB")
     disk: Annotated[int, Checked(parse_size, SIZE)] = Field(
