@@ -94,10 +94,12 @@ class Offers:
 
     def _decline_unused(self, keep: bool) -> None:
         """What may be used by now was used, or is of no use. A role in which nothing waits keeps
-        nothing, whatever the others wait for."""
-        active = self._desk.queue.has_active
+        nothing, whatever the others wait for, unless its work is still being planned."""
+        active, planning = self._desk.queue.has_active, self._wishes.will_want
         unused = [
-            role for role in self._usable if self.may_use(role) and not (keep and active(role))
+            role
+            for role in self._usable
+            if self.may_use(role) and not (keep and active(role)) and not planning(role)
         ]
         for role in unused:
             del self._usable[role]

@@ -147,12 +147,19 @@ class Wishes:
         """Something of the role waits, or will soon. A role that is suppressed sleeps on until its
         work is really due."""
         desk = self._desk
-        if desk.queue.has_active(role):
+        if desk.queue.has_active(role) or self.will_want(role):
             return True
         due = desk.queue.next_due(role)
         if due is None or role in self.suppressed:
             return False
         return due - desk.now.mono <= desk.policy.offers.suppress_after_backoff_s
+
+    def will_want(self, role: Role) -> bool:
+        """Jobs of the role lack tasks, and the steps in which their instances are planned are still
+        to come: after a takeover of many instances those are several."""
+        desk = self._desk
+        jobs = (desk.state.jobs.get(job_id) for job_id in desk.unplanned)
+        return any(job.lacks_tasks for job in jobs if job and job.spec.template.role == role)
 
     def refused(self, role: Role, refuse_s: float) -> None:
         """Offers of the role were refused for so long."""

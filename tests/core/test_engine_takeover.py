@@ -2,14 +2,14 @@
 
 import pytest
 
-from scheduler.core.effects import Reconcile
-from scheduler.core.events import TaskState
-from scheduler.core.model.ids import JobId, TaskId
+from scheduler.core.effects import Decline, Reconcile
+from scheduler.core.events import OffersMade, Subscribed, TaskState
+from scheduler.core.model.ids import FrameworkId, JobId, MasterId, TaskId
 from scheduler.core.model.job import Restart, Unreachable
-from scheduler.core.policy import Policy
+from scheduler.core.policy import Budget, Policy
 from scheduler.core.reconcile import MARKER_AGENT
 from scheduler.core.records import FRAMEWORK, FrameworkRecord, JobRecord
-from tests.builders import ROLE, a_batch, a_service, a_status
+from tests.builders import ROLE, a_batch, a_service, a_status, a_template, an_agent, an_offer
 from tests.core.harness import Harness, connected, running
 
 
@@ -268,3 +268,23 @@ def test_a_back_off_goes_on_by_the_wall_clock(down_s: float, left_s: float) -> N
         assert other.launched(other.offer()) == []
         other.pass_time(2.1)
     assert other.place() == ["web.0.2.u1"]
+
+
+def test_offers_are_neither_suppressed_nor_declined_while_work_is_still_being_planned() -> None:
+    """With many instances the one that waits may be planned last, several steps after the offer."""
+    harness, _ = running(a_service("a-large-one", instances=30, template=a_template(cpus=100)))
+    harness.apply(a_service("waiting"), uid="u2")
+    heir = harness.restart()
+    heir.budget = Budget(rows=5)
+    assert heir.engine.wanted().suppressed == ()
+    heir.handle(
+        Subscribed(FrameworkId("F-1"), MasterId("M-1"), "http://m1:5050", "1.11.0"),
+        OffersMade((an_offer("early", an_agent("a9")),)),
+    )
+    assert heir.launched() == ["waiting.0.1.u2"]
+    assert not heir.calls_of(Decline)
+
+
+def test_a_takeover_in_which_nothing_waits_asks_for_no_offers() -> None:
+    harness, _ = running(a_service(instances=30, template=a_template(cpus=100)))
+    assert harness.restart().engine.wanted().suppressed == (ROLE,)

@@ -129,6 +129,12 @@ class Job:
         return counts
 
     @property
+    def lacks_tasks(self) -> bool:
+        """Some wanted instance has neither a live task nor an outcome, planned yet or not."""
+        never_attempted = self.spec.instances - self.known if self.runs else 0
+        return never_attempted > 0 or self.counts[AttemptState.QUEUED] > 0
+
+    @property
     def ended(self) -> bool:
         """Every wanted instance has its outcome."""
         return self.outcomes >= self.spec.instances and self.live == 0
