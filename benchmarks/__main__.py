@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from benchmarks import against_peers, failover, launch_path, placement
+from benchmarks import against_peers, failover, launch_path, placement, steady
 from benchmarks.children import PROJECT_ROOT, BenchmarkFailed
 from benchmarks.values import Benchmark, Figures, Load
 
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "restart": Benchmark(launch_path.restart, SMALL, "kill -9 and start, with all tasks running"),
     **against_peers.benchmarks(),
     **failover.benchmarks(),
+    **steady.benchmarks(),
     **placement.benchmarks(),
 }
 

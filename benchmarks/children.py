@@ -27,6 +27,7 @@ END_DEADLINE_S: Final = 10.0
 REQUEST_DEADLINE_S: Final = 30.0
 POLL_S: Final = 0.02
 LOG_TAIL: Final = 2_000
+PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
 PROJECT_ROOT: Final = Path(__file__).resolve().parents[1]
 PR_SET_PDEATHSIG: Final = 1
@@ -98,6 +99,10 @@ class Child:
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_A_SECOND
 
+    def rss_bytes(self) -> int:
+        fields = Path(f"/proc/{self.process.pid}/statm").read_text().split()
+        return int(fields[1]) * PAGE_BYTES
+
     def kill9(self) -> None:
         process, self._process = self._process, None
         if process is None:
@@ -144,9 +149,24 @@ class LoadMaster(Child):
 
     def storm(self, scheduler: Child) -> Wave:
         """Sends TASK_FINISHED of every task at once, and waits."""
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"storm\n")
+        self._tell("storm")
         return self.wave(scheduler)
+
+    def trickle(self, updates: int, pause_ms: int) -> None:
+        """Begins to send TASK_FINISHED of so many tasks, one each `pause_ms`."""
+        self._tell(f"trickle {updates} {pause_ms}")
+
+    def offer(self, agents: int, tasks: int) -> None:
+        """Offers so many agents more, each with room for `tasks`, of which nothing will be said."""
+        self._tell(f"offer {agents} {tasks}")
+
+    def next_word(self, scheduler: Child) -> Document:
+        """What it says next, see load_master.py."""
+        return self._line(WAVE_DEADLINE_S, self, scheduler)
+
+    def _tell(self, command: str) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{command}\n".encode())
 
     def takeover(self, heir: Child) -> Takeover:
         """Waits until an instance that took over has launched what waited."""

@@ -19,9 +19,9 @@ MASTER_CPU_SHARE_MAX = 0.7
 def launch(load: Load) -> Figures:
     """Offer → ACCEPT → TASK_RUNNING → ACKNOWLEDGE, from the OFFERS to the last acknowledgement:
     durable, then without a store."""
-    with _daemon(load, "sqlite") as (master, daemon):
+    with connected(load, "sqlite") as (master, daemon):
         durable, durable_cpu_s = launched(master, daemon, load, "service")
-    with _daemon(load, "memory") as (master, daemon):
+    with connected(load, "memory") as (master, daemon):
         volatile, volatile_cpu_s = launched(master, daemon, load, "service")
     return Figures(
         {
@@ -37,7 +37,7 @@ def launch(load: Load) -> Figures:
 
 def storm(load: Load) -> Figures:
     """TASK_FINISHED of all tasks of a batch at once, until the last is stored and acknowledged."""
-    with _daemon(load, "sqlite") as (master, daemon):
+    with connected(load, "sqlite") as (master, daemon):
         launched(master, daemon, load, "batch")
         before = daemon.cpu_s()
         wave = master.storm(daemon)
@@ -54,7 +54,7 @@ def storm(load: Load) -> Figures:
 
 def restart(load: Load) -> Figures:
     """SIGKILL while all tasks run, then from the new process to the end of its reconciliation."""
-    with _daemon(load, "sqlite") as (master, daemon):
+    with connected(load, "sqlite") as (master, daemon):
         launched(master, daemon, load, "service")
         daemon.kill9()
         began = time.perf_counter()
@@ -75,7 +75,7 @@ def restart(load: Load) -> Figures:
 
 
 @contextlib.contextmanager
-def _daemon(load: Load, store: str) -> Iterator[tuple[LoadMaster, Daemon]]:
+def connected(load: Load, store: str) -> Iterator[tuple[LoadMaster, Daemon]]:
     """Both in a fresh folder, connected."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="offerd-bench-")))

@@ -16,8 +16,18 @@ It speaks with whoever started it by lines. On standard output, JSON:
                              after a takeover a task was launched, at this monotonic time, and so
                              many tasks had been reconciled until then
 
-On standard input: `storm`, which makes it send TASK_FINISHED of every task at once. It ends with
-its standard input.
+    {"trickle": n, "p50_s": seconds, "p99_s": seconds}
+                             the updates of `trickle`, from written to acknowledged
+    {"placed": n, "seconds": seconds}
+                             what `offer` offered has been accepted
+
+On standard input, and it ends with it:
+
+    storm               sends TASK_FINISHED of every task at once
+    trickle N MS        sends TASK_FINISHED of N tasks, one each MS milliseconds, until what was
+                        offered has been accepted, if that is sooner
+    offer AGENTS TASKS  offers that many more agents with room for TASKS on each, and says nothing
+                        of the tasks that are launched there
 """
 
 import argparse
@@ -81,6 +91,54 @@ class Wave:
         }
 
 
+class Trickle:
+    """Updates that are timed one by one."""
+
+    def __init__(self) -> None:
+        self._sent: dict[bytes, float] = {}
+        self.closed = False
+        """No more will be sent."""
+        self._latencies_s: list[float] = []
+
+    def sent(self, uuid: bytes) -> None:
+        self._sent[uuid] = time.perf_counter()
+
+    def acknowledged(self, uuid: bytes) -> None:
+        sent = self._sent.pop(uuid, None)
+        if sent is not None:
+            self._latencies_s.append(time.perf_counter() - sent)
+
+    @property
+    def over(self) -> bool:
+        return self.closed and not self._sent
+
+    def result(self) -> dict[str, object]:
+        ordered = sorted(self._latencies_s)
+        return {
+            "trickle": len(ordered),
+            "p50_s": ordered[len(ordered) // 2],
+            "p99_s": ordered[int(len(ordered) * 0.99)],
+        }
+
+
+class Batch:
+    """Tasks that are launched and then left alone."""
+
+    def __init__(self, tasks: int) -> None:
+        self.tasks: set[str] = set()
+        self._asked = tasks
+        self._began = time.perf_counter()
+
+    def placed(self, task_id: str) -> None:
+        self.tasks.add(task_id)
+        if self.complete:
+            _tell({"placed": self._asked, "seconds": time.perf_counter() - self._began})
+
+    @property
+    def complete(self) -> bool:
+        return len(self.tasks) == self._asked
+
+
 class LoadMaster:
     """The load, whoever connects; the same framework each time."""
 
@@ -97,6 +155,8 @@ class LoadMaster:
         self._takeovers = 0
         self._takes_over = False
         self._reconciled = 0
+        self._trickle: Trickle | None = None
+        self._batch: Batch | None = None
 
     # --- what the scheduler says -----------------------------------------------------------------
 
@@ -142,11 +202,14 @@ class LoadMaster:
         for operation in accept.operations:
             for task in operation.launch.task_infos:
                 task_id, agent_id = task.task_id.value, task.agent_id.value
-                if task_id in self._running:
+                if task_id in self._running or (self._batch and task_id in self._batch.tasks):
                     sys.exit(f"launched twice: {task_id}")
-                self._running[task_id] = agent_id
                 self._free[agent_id] -= 1
                 agents[agent_id] = None
+                if self._batch is not None:
+                    self._batch.placed(task_id)
+                    continue
+                self._running[task_id] = agent_id
                 records += self._update(task_id, agent_id, mesos_v1_pb2.TASK_RUNNING)
         left = [agent_id for agent_id in agents if self._free[agent_id]]
         if left and accept.filters.refuse_seconds <= REFUSE_S_SHORT:
@@ -154,6 +217,11 @@ class LoadMaster:
         self._write(bytes(records))
 
     def _acknowledged(self, uuid: bytes) -> None:
+        if self._trickle is not None:
+            self._trickle.acknowledged(uuid)
+            if self._trickle.over:
+                _tell(self._trickle.result())
+                self._trickle = None
         if self._wave is not None and self._wave.ends_with(uuid):
             _tell(self._wave.result())
 
@@ -178,15 +246,44 @@ class LoadMaster:
             records += self._update(task_id, agent_id, mesos_v1_pb2.TASK_FINISHED)
         self._write(bytes(records))
 
+    def trickle(self, updates: int, pause_s: float) -> None:
+        """Of the tasks that run the longest."""
+        self._trickle = Trickle()
+        self._trickle_on(list(self._running.items())[:updates][::-1], pause_s)
+
+    def _trickle_on(self, tasks: list[tuple[str, str]], pause_s: float) -> None:
+        assert self._trickle is not None
+        task_id, agent_id = tasks.pop()
+        del self._running[task_id]
+        record, uuid = self._status_record(task_id, agent_id, mesos_v1_pb2.TASK_FINISHED)
+        self._trickle.sent(uuid)
+        self._write(record)
+        placed = self._batch is not None and self._batch.complete
+        if placed or not tasks:
+            self._trickle.closed = True
+        else:
+            asyncio.get_running_loop().call_later(pause_s, self._trickle_on, tasks, pause_s)
+
+    def offer(self, agents: int, tasks: int) -> None:
+        self._batch = Batch(agents * tasks)
+        names = [f"load-S{self._agents + number}" for number in range(agents)]
+        self._free |= dict.fromkeys(names, tasks)
+        for start in range(0, agents, OFFERS_AN_EVENT):
+            self._write(self._offers_event(names[start : start + OFFERS_AN_EVENT]))
+
     def _update(self, task_id: str, agent_id: str, state: TaskState) -> bytes:
         """An update of the wave, to be acknowledged."""
         assert self._wave is not None
+        record, uuid = self._status_record(task_id, agent_id, state)
+        self._wave.sent(uuid)
+        return record
+
+    def _status_record(self, task_id: str, agent_id: str, state: TaskState) -> tuple[bytes, bytes]:
         status = _status(task_id, agent_id, state)
         status.source = TaskStatus.SOURCE_EXECUTOR
         self._statuses += 1
         status.uuid = self._statuses.to_bytes(16, "big")
-        self._wave.sent(status.uuid)
-        return self._record(status)
+        return self._record(status), status.uuid
 
     def _record(self, status: TaskStatus) -> bytes:
         event = Event(type=Event.UPDATE)
@@ -318,8 +415,15 @@ async def serve(host: str, agents: int, tasks: int) -> None:
     async with server:
         _tell({"listening": server.sockets[0].getsockname()[1]})
         while line := await commands.readline():
-            assert line == b"storm\n", line
-            master.storm()
+            match line.split():
+                case [b"storm"]:
+                    master.storm()
+                case [b"trickle", updates, pause_ms]:
+                    master.trickle(int(updates), int(pause_ms) / 1000)
+                case [b"offer", agents_, tasks_]:
+                    master.offer(int(agents_), int(tasks_))
+                case other:
+                    sys.exit(f"not understood: {other}")
 
 
 def main() -> None:
