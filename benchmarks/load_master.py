@@ -1,8 +1,8 @@
 """A master that only makes load: it offers all agents once, and again what an ACCEPT left of one,
-says TASK_RUNNING of each task, answers RECONCILE, and counts what comes back. Raw protocol
-(httptools, protobuf, and JSON for a scheduler that speaks it), in a process of its own, so that it
-costs little beside the scheduler under test. It checks nothing of the protocol: that is the
-emulator's business.
+and what was declined, when its time is over or at a REVIVE. It says TASK_RUNNING of each task,
+answers RECONCILE, and counts what comes back. Raw protocol (httptools, protobuf, and JSON for a
+scheduler that speaks it), in a process of its own, so that it costs little beside the scheduler
+under test. It checks nothing of the protocol: that is the emulator's business.
 
 Whoever subscribes after the first wave is another instance of the same scheduler that takes over:
 it is offered one more agent, with room for one task.
@@ -149,6 +149,8 @@ class LoadMaster:
         self._wire = PROTOBUF
         self._running: dict[str, str] = {}  # task id to agent id
         self._free: dict[str, int] = {}  # agent id to the tasks that it still holds
+        self._offered: dict[str, str] = {}  # offer id to agent id
+        self._declined: dict[str, None] = {}
         self._offers = 0
         self._wave: Wave | None = None
         self._statuses = 0
@@ -164,6 +166,8 @@ class LoadMaster:
         first = self._stream is None
         self._stream = transport
         self._wire = wire
+        self._offered.clear()
+        self._declined.clear()
         transport.write(STREAM % wire.content_type)
         event = Event(type=Event.SUBSCRIBED)
         event.subscribed.framework_id.value = "load-0000"
@@ -187,13 +191,32 @@ class LoadMaster:
                 self._reconcile(call.reconcile)
             case Call.REVIVE if self._wave is None:
                 self._offer()
+            case Call.REVIVE:
+                self._offer_again(list(self._declined))
+            case Call.DECLINE:
+                self._decline(call.decline)
             case Call.UPDATE_FRAMEWORK:
                 return OK
             case _:
                 pass
         return ACCEPTED
 
+    def _decline(self, decline: scheduler_pb2.Call.Decline) -> None:
+        agents = [self._offered.pop(offer_id.value, "") for offer_id in decline.offer_ids]
+        self._declined.update(dict.fromkeys(filter(None, agents)))
+        refuse_s = decline.filters.refuse_seconds
+        asyncio.get_running_loop().call_later(refuse_s, self._offer_again, agents)
+
+    def _offer_again(self, agents: list[str]) -> None:
+        again = [agent_id for agent_id in agents if agent_id in self._declined]
+        for agent_id in again:
+            del self._declined[agent_id]
+        for start in range(0, len(again), OFFERS_AN_EVENT):
+            self._write(self._offers_event(again[start : start + OFFERS_AN_EVENT]))
+
     def _accepted(self, accept: scheduler_pb2.Call.Accept) -> None:
+        for offer_id in accept.offer_ids:
+            self._offered.pop(offer_id.value, None)
         if self._takes_over:
             self._takes_over = False
             _tell({"accepted": time.monotonic(), "statuses": self._reconciled})
@@ -317,6 +340,7 @@ class LoadMaster:
             self._offers += 1
             offer = event.offers.offers.add()
             offer.id.value = f"load-O{self._offers}"
+            self._offered[offer.id.value] = agent_id
             _fill_offer(offer, agent_id, self._free[agent_id])
         return self._wire.encode(event)
 
