@@ -116,7 +116,9 @@ class Engine:
         for job in desk.state.jobs.values():
             for instance in job.instances.values():
                 self._attempts.resume(job, instance)
-        for job_id in list(desk.state.jobs):
+        # What waits is planned before all that only has to be looked at, which may take many steps.
+        jobs = desk.state.jobs
+        for job_id in sorted(jobs, key=lambda job_id: not jobs[job_id].lacks_tasks):
             plan_all(desk, job_id)
         self._endings.sweep()
         self.views.connection = Connection(lost_at=now.wall)

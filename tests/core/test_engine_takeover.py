@@ -2,8 +2,9 @@
 
 import pytest
 
-from scheduler.core.effects import Decline, Reconcile
-from scheduler.core.events import OffersMade, Subscribed, TaskState
+from scheduler.core.effects import Accept, Decline, Reconcile
+from scheduler.core.engine import Engine
+from scheduler.core.events import Now, OffersMade, Subscribed, TaskState
 from scheduler.core.model.ids import FrameworkId, JobId, MasterId, TaskId
 from scheduler.core.model.job import Restart, Unreachable
 from scheduler.core.policy import Budget, Policy
@@ -270,21 +271,48 @@ def test_a_back_off_goes_on_by_the_wall_clock(down_s: float, left_s: float) -> N
     assert other.place() == ["web.0.2.u1"]
 
 
-def test_offers_are_neither_suppressed_nor_declined_while_work_is_still_being_planned() -> None:
-    """With many instances the one that waits may be planned last, several steps after the offer."""
+def heir_with_much_to_plan(*, waiting_first: bool) -> tuple[Engine, Now]:
+    """An engine that has loaded 30 running instances and one that waits, and has planned none."""
     harness, _ = running(a_service("a-large-one", instances=30, template=a_template(cpus=100)))
     harness.apply(a_service("waiting"), uid="u2")
-    heir = harness.restart()
-    heir.budget = Budget(rows=5)
-    assert heir.engine.wanted().suppressed == ()
-    heir.handle(
-        Subscribed(FrameworkId("F-1"), MasterId("M-1"), "http://m1:5050", "1.11.0"),
-        OffersMade((an_offer("early", an_agent("a9")),)),
+    records = sorted(
+        harness.stored.values(), key=lambda one: ("waiting" in str(one)) ^ waiting_first
     )
-    assert heir.launched() == ["waiting.0.1.u2"]
-    assert not heir.calls_of(Decline)
+    engine = Engine(harness.policy, term=2, seed=1)
+    engine.load(records)
+    engine.start(harness.now)
+    return engine, harness.now
+
+
+SUBSCRIBED = Subscribed(FrameworkId("F-1"), MasterId("M-1"), "http://m1:5050", "1.11.0")
+
+
+def test_offers_are_neither_suppressed_nor_declined_while_work_is_still_being_planned() -> None:
+    engine, now = heir_with_much_to_plan(waiting_first=False)
+    assert engine.wanted().suppressed == ()
+    offer = OffersMade((an_offer("early", an_agent("a9")),))
+    calls = list(engine.handle(now, [SUBSCRIBED, offer], Budget(rows=0)).calls)
+    while not any(isinstance(call, Accept) for call in calls):
+        step = engine.handle(now, [], Budget(rows=5))
+        assert step.more or step.calls, "the offer is gone"
+        calls += step.calls
+    assert not any(isinstance(call, Decline) for call in calls)
+
+
+@pytest.mark.parametrize("waiting_first", [True, False])
+def test_work_that_waits_is_planned_before_what_has_its_tasks(waiting_first: bool) -> None:
+    engine, now = heir_with_much_to_plan(waiting_first=waiting_first)
+    engine.wanted()
+    offer = OffersMade((an_offer("early", an_agent("a9")),))
+    step = engine.handle(now, [SUBSCRIBED, offer], Budget(rows=1))
+    assert [
+        launch.job for call in step.calls if isinstance(call, Accept) for launch in call.launches
+    ] == ["waiting"]
 
 
 def test_a_takeover_in_which_nothing_waits_asks_for_no_offers() -> None:
     harness, _ = running(a_service(instances=30, template=a_template(cpus=100)))
-    assert harness.restart().engine.wanted().suppressed == (ROLE,)
+    engine = Engine(harness.policy, term=2, seed=1)
+    engine.load(harness.stored.values())
+    engine.start(harness.now)
+    assert engine.wanted().suppressed == (ROLE,)
