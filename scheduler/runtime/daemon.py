@@ -98,9 +98,12 @@ async def _stand_by(
                 return None
             async with asyncio.timeout(SEEN_S_MAX):
                 return number, await standby.sees_term(number)
-        except TimeoutError:
+        except BaseException as error:
+            # Who was elected and cannot begin would keep everybody else out, itself included.
             await parts.election.resign()
-            raise TermEnded("our own leadership did not come by in the feed") from None
+            if isinstance(error, TimeoutError):
+                raise TermEnded("our own leadership did not come by in the feed") from None
+            raise
         finally:
             feed.cancel()
 

@@ -42,6 +42,7 @@ log = structlog.get_logger()
 MAILBOX_MAX = 50_000
 AGENTS_INTERVAL_S = 30.0
 DRAIN_S_MAX = 3.0
+FORGET_AGAIN_S = 0.5
 
 
 class TermSettings(msgspec.Struct, frozen=True):
@@ -130,6 +131,14 @@ class Term:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set, or something fails for good. Tasks on the cluster live on."""
+        try:
+            await self._work(stop)
+        finally:
+            self._leading = False
+            # Of a lost term nobody here knows what was stored; the next leader does.
+            self._asks.end("the term ended before it was confirmed; it may still take effect")
+
+    async def _work(self, stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as group:
             store = group.create_task(self._store.run(self._refusing, self._recovered))
             workers = [
@@ -146,7 +155,6 @@ class Term:
             await self._drain()
             for worker in (*workers[1:], store):
                 worker.cancel()
-        self._asks.end("the daemon stops")
 
     async def _drain(self) -> None:
         """Let what was decided become durable and leave, for a bounded time."""
@@ -200,6 +208,8 @@ class Term:
             answer = await self._asks.ask(lambda ticket: ForgetFramework(ticket, reason))
             if answer.verdict is Verdict.DONE:
                 return
+            # Where too much waits that is said at once.
+            await asyncio.sleep(FORGET_AGAIN_S)
 
     async def _watch_cluster(self) -> None:
         """Offers show only agents with something free for us; the operator API shows the rest, and

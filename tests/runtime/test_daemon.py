@@ -10,7 +10,7 @@ from scheduler.core.model.ids import FrameworkId, Uid
 from scheduler.core.policy import Policy
 from scheduler.core.records import Desired, FrameworkRecord, JobRecord, Put, Write
 from scheduler.core.state import State
-from scheduler.errors import ElectionError, StoreUnreadable
+from scheduler.errors import ElectionError, EtcdRefusal, EtcdRefused, StoreUnreadable
 from scheduler.runtime.daemon import Parts, lead_alone, live_among_others
 from scheduler.runtime.protocols import LeaderInfo, Store
 from scheduler.runtime.seat import Seat
@@ -177,6 +177,18 @@ async def test_a_store_that_cannot_be_read_ends_the_daemon() -> None:
             scene.following.error.set_exception(StoreUnreadable("jobs/web"))
             await asyncio.Event().wait()
     assert raised.group_contains(StoreUnreadable)
+
+
+async def test_an_office_is_given_back_whose_winner_cannot_read_what_is_stored() -> None:
+    async with living() as scene:
+        await scene.until(lambda: scene.following.error is not None)
+        scene.election.vacant.set()
+        await scene.until(lambda: scene.election.term == 2)
+        assert scene.following.error is not None
+        scene.following.error.set_exception(EtcdRefused(EtcdRefusal.PERMISSION, "denied"))
+        await scene.until(lambda: scene.following.runs == 2)
+        assert scene.election.resigned == 1
+        assert not scene.election.leads()
 
 
 async def test_stopping_a_leader_gives_the_office_back() -> None:

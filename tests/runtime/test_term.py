@@ -7,13 +7,20 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 
 from scheduler.core.effects import Acknowledge, Answer, UpdateFramework, Verdict
-from scheduler.core.events import AgentsListed, ApplyJob, FrameworksListed, OffersMade, TaskState
+from scheduler.core.events import (
+    AgentsListed,
+    ApplyJob,
+    ConnectFailed,
+    FrameworksListed,
+    OffersMade,
+    TaskState,
+)
 from scheduler.core.model.ids import FrameworkId, TaskId, Uid
 from scheduler.core.policy import Policy
 from scheduler.core.records import FrameworkRecord
 from scheduler.errors import FrameworkRemoved, MasterUnavailable, StoreUnreadable, TermEnded
 from scheduler.runtime.protocols import Session
-from scheduler.runtime.term import Term, TermSettings
+from scheduler.runtime.term import MAILBOX_MAX, Term, TermSettings
 from tests.builders import ROLE, a_service, a_status, an_offer
 from tests.runtime.fakes import HeldStore, TestedSession
 
@@ -169,6 +176,31 @@ async def test_requests_that_nobody_will_answer_are_told_when_it_stops() -> None
         await scene.until(lambda: scene.store.held > 0)
         scene.stop.set()
     assert (await asked).verdict is Verdict.UNAVAILABLE
+
+
+async def test_requests_of_a_lost_term_are_told_at_once_that_nobody_knows() -> None:
+    with pytest.raises(ExceptionGroup):
+        async with running(HeldStore(), ask_timeout_s=3600.0) as scene:
+            asked = asyncio.create_task(scene.apply())
+            await scene.until(lambda: scene.store.held > 0)
+            scene.store.fail(TermEnded("another term began"))
+            await asyncio.Event().wait()
+    async with asyncio.timeout(DEADLINE_S):
+        answer = await asked
+    assert answer.verdict is Verdict.UNAVAILABLE
+    assert "may still take effect" in answer.detail
+    assert not scene.term.leading
+
+
+async def test_an_id_is_given_up_once_there_is_room_for_the_request() -> None:
+    store = HeldStore([FrameworkRecord(FrameworkId("F-0"), False, 0.0)], open_gate=True)
+    async with running(store) as scene:
+        scene.session.end(FrameworkRemoved("removed"))
+        for _ in range(MAILBOX_MAX):
+            scene.session.emit(ConnectFailed("no"))
+        async with asyncio.timeout(DEADLINE_S):
+            await scene.session.started.wait()
+        assert scene.session.ids == ["F-0", None]
 
 
 async def test_agents_are_asked_for_even_when_the_master_does_not_answer() -> None:
