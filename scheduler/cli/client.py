@@ -19,7 +19,7 @@ from typing import Any, Final, NamedTuple
 import click
 
 REQUEST_S: Final = 35.0
-"""The daemon answers a change within 30 s, or says that it could not."""
+"""Longer than a daemon needs to say that it could not: 10 s for the body, 15 s for the leader."""
 CONNECT_S: Final = 5.0
 ANSWER_BYTES_MAX: Final = 64 * 1024 * 1024
 PIECE_BYTES: Final = 64 * 1024
@@ -182,7 +182,10 @@ def _exchange(
             ) from error
         except (OSError, http.client.HTTPException, UnicodeError) as error:
             why = str(error) or type(error).__name__
-            raise RequestFailed(f"{server.text} cannot be asked: {why}") from error
+            text = f"{server.text} gave no whole answer: {why}"
+            if method != "GET":
+                text += "; the request may still take effect: see `offerd status`"
+            raise RequestFailed(text) from error
     if 200 <= response.status < 300:
         return Reply(content, response.headers)
     raise failure(response.status, content, server.text)

@@ -85,7 +85,7 @@ def status(client: Client, form: str) -> None:
         ("master", master),
         ("connected", _connection(data)),
         ("reconciling", plain(data["reconciling"])),
-        ("roles", plain(data["roles"])),
+        *_offers(data),
         ("jobs", str(data["jobs"])),
         ("tasks", plain(data["tasks"])),
         ("waiting", str(data["waiting"])),
@@ -113,6 +113,24 @@ def _connection(status: Fields) -> str:
     since = status["disconnected_since"]
     text = "no" if since is None else f"no, since {moment(since)}"
     return text + (f": {clean(status['not_connected'])}" if status["not_connected"] else "")
+
+
+def _offers(status: Fields) -> list[tuple[str, str]]:
+    """What the master was last told of our roles, one a row."""
+    if not status["leading"] or not status["connected"]:
+        return [("roles", plain(status["roles"]))]
+    return [(f"offers for {clean(told['role'])}", _wanted(told)) for told in status["offers"]]
+
+
+def _wanted(told: Fields) -> str:
+    if told["suppressed"]:
+        return "suppressed, as nothing waits for them"
+    parts = ["wanted"]
+    if told["constraints"]:
+        parts.append(f"where {' or '.join(map(clean, told['constraints']))}")
+    if told["refused_for_s"] is not None:
+        parts.append(f"some refused by us for up to {told['refused_for_s']:.0f} s")
+    return ", ".join(parts)
 
 
 def _others(status: Fields) -> list[tuple[str, str]]:

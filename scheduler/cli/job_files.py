@@ -24,7 +24,7 @@ PATHS: Final = click.argument("paths", metavar="PATH…", nargs=-1, required=Tru
 @click.command()
 @PATHS
 def validate(paths: tuple[str, ...]) -> None:
-    """Check job files; PATH may be a folder, or - for standard input."""
+    """Check job files. PATH may be a folder, or - for standard input."""
     jobs = read_files(paths)
     for job in jobs:
         click.echo(f"{job.job}: ok")
@@ -36,7 +36,7 @@ def validate(paths: tuple[str, ...]) -> None:
 @click.option("--timeout", type=DURATION, default="5m", show_default=True, help="With --wait.")
 @server_options
 def apply(paths: tuple[str, ...], wait: bool, timeout: float, client: Client) -> None:
-    """Declare the jobs of files; PATH may be a folder, or - for standard input."""
+    """Declare the jobs of files. PATH may be a folder, or - for standard input."""
     jobs = read_files(paths)
     refused = [job.job for job in jobs if not _declare(client, job)]
     if refused:

@@ -21,7 +21,7 @@ ENDED: Final = frozenset({"finished", "failed", "killed", "error", "dropped", "l
 @click.option("--stderr", is_flag=True, help="What it wrote to stderr, not stdout.")
 @server_options
 def logs(task: str, follow: bool, stderr: bool, client: Client) -> None:
-    """Print what TASK wrote: an id, the beginning of one, or JOB/INSTANCE."""
+    """Print what a task wrote. TASK is an id, the beginning of one, or JOB/INSTANCE."""
     found = find_task(client, task)
     output = Output(client, found["id"], "stderr" if stderr else "stdout")
     try:

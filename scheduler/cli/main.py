@@ -4,6 +4,7 @@
 reader, the daemon) they import when they run.
 """
 
+import difflib
 import importlib
 from pathlib import Path
 from typing import Final
@@ -12,31 +13,45 @@ import click
 
 from scheduler.cli.options import FORMS, SERVER_DEFAULT
 
-COMMANDS: Final = {
-    "validate": "scheduler.cli.job_files:validate",
-    "plan": "scheduler.cli.plan:plan",
-    "apply": "scheduler.cli.job_files:apply",
-    "schema": "scheduler.cli.job_files:schema",
-    "jobs": "scheduler.cli.jobs:jobs",
-    "job": "scheduler.cli.jobs:job",
-    "explain": "scheduler.cli.waiting_work:explain",
-    "queue": "scheduler.cli.waiting_work:queue",
-    "scale": "scheduler.cli.jobs:scale",
-    "stop": "scheduler.cli.jobs:stop",
-    "delete": "scheduler.cli.jobs:delete",
-    "tasks": "scheduler.cli.tasks:tasks",
-    "task": "scheduler.cli.tasks:task",
-    "kill": "scheduler.cli.tasks:kill",
-    "logs": "scheduler.cli.logs:logs",
-    "agents": "scheduler.cli.cluster:agents",
-    "forgive": "scheduler.cli.cluster:forgive",
-    "status": "scheduler.cli.cluster:status",
-    "backup": "scheduler.cli.backup:backup",
-    "restore": "scheduler.cli.backup:restore",
-    "run": "scheduler.cli.processes:run",
-    "dev": "scheduler.cli.processes:dev",
-    "emulate": "scheduler.cli.processes:emulate",
+HELP_CHARS_MAX: Final = 64
+"""What fits beside a name on 80 columns."""
+
+SECTIONS: Final = {
+    "Job files": {
+        "validate": "scheduler.cli.job_files:validate",
+        "plan": "scheduler.cli.plan:plan",
+        "apply": "scheduler.cli.job_files:apply",
+        "schema": "scheduler.cli.job_files:schema",
+    },
+    "Jobs": {
+        "jobs": "scheduler.cli.jobs:jobs",
+        "job": "scheduler.cli.jobs:job",
+        "explain": "scheduler.cli.waiting_work:explain",
+        "queue": "scheduler.cli.waiting_work:queue",
+        "scale": "scheduler.cli.jobs:scale",
+        "stop": "scheduler.cli.jobs:stop",
+        "delete": "scheduler.cli.jobs:delete",
+    },
+    "Tasks": {
+        "tasks": "scheduler.cli.tasks:tasks",
+        "task": "scheduler.cli.tasks:task",
+        "kill": "scheduler.cli.tasks:kill",
+        "logs": "scheduler.cli.logs:logs",
+    },
+    "Cluster": {
+        "agents": "scheduler.cli.cluster:agents",
+        "forgive": "scheduler.cli.cluster:forgive",
+        "status": "scheduler.cli.cluster:status",
+    },
+    "Daemon": {
+        "run": "scheduler.cli.processes:run",
+        "dev": "scheduler.cli.processes:dev",
+        "emulate": "scheduler.cli.processes:emulate",
+        "backup": "scheduler.cli.backup:backup",
+        "restore": "scheduler.cli.backup:restore",
+    },
 }
+COMMANDS: Final = {name: place for section in SECTIONS.values() for name, place in section.items()}
 
 
 class LazyGroup(click.Group):
@@ -53,6 +68,29 @@ class LazyGroup(click.Group):
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            meant = f" (did you mean {near[0]}?)" if near else ""
+            ctx.fail(f"there is no command {name}{meant}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        widest = max(map(len, COMMANDS))
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                # Filled up, so that all sections have their second column in one place.
+                formatter.write_dl(
+                    [(name.ljust(widest), self._short_help(ctx, name)) for name in section]
+                )
+
+    def _short_help(self, ctx: click.Context, name: str) -> str:
+        command = self.get_command(ctx, name)
+        return command.get_short_help_str(limit=HELP_CHARS_MAX) if command is not None else ""
 
 
 def _print_version(context: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -24,7 +24,10 @@ AGENTS: Final = (
 @server_options
 @output_option
 def plan(paths: tuple[str, ...], client: Client, form: str) -> None:
-    """Show what applying the jobs of files would do; nothing is changed."""
+    """Show what applying job files would do. Nothing is changed.
+
+    PATH may be a folder, or - for standard input.
+    """
     documents = [document_to_send(job) for job in read_files(paths)]
     data = client.post("plan", body={"jobs": documents})
     if form in ("json", "yaml"):

@@ -52,7 +52,7 @@ def run(config: Path | None) -> None:
     help="A job file or a folder of them, to apply at once.",
 )
 def dev(agents: int, listen: str, directory: Path | None, jobs: tuple[Path, ...]) -> None:
-    """Run a daemon and an emulated cluster together, to try things out."""
+    """Run a daemon with an emulated cluster, to try things out."""
     from scheduler.cli.dev import DevOptions, run_dev
     from scheduler.errors import OfferdError
 

@@ -71,7 +71,7 @@ def tasks(
 @server_options
 @output_option
 def task(task: str, client: Client, form: str) -> None:
-    """Show one TASK: an id, the beginning of one, or JOB/INSTANCE."""
+    """Show one task. TASK is an id, the beginning of one, or JOB/INSTANCE."""
     data = find_task(client, task)
     rows = [
         ("task", plain(data["id"])),

@@ -91,7 +91,7 @@ class QueueViews:
         group = self._desk.queue.group(job)
         if group is not None and group.shortfall is not None:
             return sentence(group.shortfall)
-        return "offers"
+        return "the next offers"
 
     def _wall(self, mono: float) -> float:
         now = self._desk.now

@@ -98,6 +98,14 @@ def test_silence_ends_at_the_deadline(servers: list[CannedServer]) -> None:
         Client(servers[0].url, request_s=0.2).get("status")
 
 
+def test_a_change_whose_answer_breaks_off_may_still_take_effect(
+    servers: list[CannedServer],
+) -> None:
+    servers.append(CannedServer(b""))
+    with pytest.raises(RequestFailed, match="may still take effect"):
+        Client(servers[0].url, request_s=5.0).post("jobs", "web", "stop")
+
+
 def test_a_host_that_no_name_can_be_is_told() -> None:
     with pytest.raises(RequestFailed, match="cannot be asked"):
         Client(f"http://{'x' * 70}").get("status")

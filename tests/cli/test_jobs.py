@@ -11,7 +11,7 @@ import yaml
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ForgiveAgent, Ticket
 from scheduler.core.model.ids import JobId
-from scheduler.core.views import OtherFrameworkView
+from scheduler.core.views import OtherFrameworkView, RoleOffersView
 from scheduler.runtime.protocols import LeaderInfo
 from tests.api.fake_front import FakeFront
 from tests.api.test_cluster_routes import NODE
@@ -135,6 +135,24 @@ def test_status_shows_who_else_is_in_our_roles(run: Offerd, front: FakeFront) ->
     assert "chronos (prod), F-9" in run("status").stdout
     front.status_changes = {"frameworks_hidden": "it answered 403"}
     assert "it answered 403" in run("status").stdout
+
+
+def test_status_tells_what_the_master_was_told_of_our_roles(run: Offerd, front: FakeFront) -> None:
+    told = RoleOffersView("prod", False, ("rack is r1", "rack is r2"), (), 61.0)
+    front.status_changes = {"offers": (told, RoleOffersView("*", True, (), (), None))}
+    lines = [line.partition(":")[::2] for line in run("status").stdout.splitlines()]
+    shown = {name: text.strip() for name, text in lines}
+    assert shown["offers for *"] == "suppressed, as nothing waits for them"
+    assert shown["offers for prod"] == (
+        "wanted, where rack is r1 or rack is r2, some refused by us for up to 61 s"
+    )
+
+
+def test_a_command_of_several_lines_is_shown_as_it_was_written(run: Offerd, web_file: str) -> None:
+    path = Path(web_file)
+    path.write_text(path.read_text().replace("sleep 60", "|\n  echo a\n  echo b"))
+    assert run("apply", web_file).exit_code == 0
+    assert "\ncommand: |\n  echo a\n  echo b\n" in run("job", "web").stdout
 
 
 def test_status_is_shown(run: Offerd, front: FakeFront) -> None:

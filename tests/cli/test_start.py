@@ -80,6 +80,13 @@ def test_help_lists_every_command() -> None:
     result = invoke(["--help"], {})
     for name in COMMANDS:
         assert f"\n  {name} " in result.stdout
+    assert not any(line.endswith("...") for line in result.stdout.splitlines()[1:])  # none is cut
+
+
+def test_a_command_that_is_nearly_one_is_told() -> None:
+    result = invoke(["exlain", "web"], {})
+    assert result.exit_code == 2
+    assert "there is no command exlain (did you mean explain?)" in result.stderr
 
 
 def test_version() -> None:

@@ -79,7 +79,7 @@ def test_what_waits_says_for_what() -> None:
     harness.apply(a_service(restart=Restart(backoff_initial_s=60.0)))
     assert [view.waits_for for view in tasks(harness)] == ["the master"]
     harness.subscribe()
-    assert [view.waits_for for view in tasks(harness)] == ["offers"]
+    assert [view.waits_for for view in tasks(harness)] == ["the next offers"]
     harness.pass_time(1.0)
     harness.offer(an_offer("small", cpus=100))
     [view] = tasks(harness)
