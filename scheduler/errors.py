@@ -2,7 +2,6 @@
 
     OfferdError
     ├── SettingsError         the configuration cannot be used
-    ├── JobFileError          a job file cannot be used (all its problems, each with its line)
     ├── BackupUnusable        a backup's file cannot be used, or not be written
     ├── MesosError            the master, or the connection to it
     │   ├── RecordioError     the event stream is not RecordIO
@@ -43,10 +42,6 @@ class OfferdError(Exception):
 
 
 class SettingsError(OfferdError):
-    exit_code = 2
-
-
-class JobFileError(OfferdError):
     exit_code = 2
 
 

@@ -21,7 +21,8 @@ from scheduler.jobspec.problems import (
     placed,
     unknown,
 )
-from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX, read_documents, resolve_plain
+from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX, read_documents
+from scheduler.yaml_scalars import resolve_plain
 
 ENV_PREFIX: Final = "OFFERD_"
 ENV_PASSED_OVER: Final = frozenset(

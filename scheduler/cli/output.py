@@ -75,20 +75,9 @@ def print_data(form: str, data: object) -> None:
 
 
 def yaml_of(data: object) -> str:
-    import yaml
+    from scheduler.cli.yaml_text import yaml_text
 
-    class Dumper(yaml.SafeDumper):
-        """Text of several lines as people write it."""
-
-    def represent(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else None
-        return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
-
-    Dumper.add_representer(str, represent)
-    text: str = yaml.dump(
-        data, Dumper=Dumper, sort_keys=False, allow_unicode=True, default_flow_style=False
-    )
-    return text
+    return yaml_text(data)
 
 
 def print_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -6,7 +6,7 @@ What others use is named here. It imports the core and nothing beside it.
 from scheduler.jobspec.documents import JobsParsed, from_document, load_paths, parse_jobs
 from scheduler.jobspec.json_schema import json_schema
 from scheduler.jobspec.problems import Problem
-from scheduler.jobspec.specs import JobDefaults, to_document, to_yaml
+from scheduler.jobspec.specs import JobDefaults, to_document
 
 __all__ = [
     "JobDefaults",
@@ -17,5 +17,4 @@ __all__ = [
     "load_paths",
     "parse_jobs",
     "to_document",
-    "to_yaml",
 ]

@@ -45,7 +45,6 @@ from scheduler.jobspec.schema import (
     JobBody,
     SpreadBody,
 )
-from scheduler.jobspec.yaml_text import document_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,11 +166,6 @@ def to_document(spec: JobSpec) -> dict[str, object]:
         **_batch_values(spec),
     }
     return {key: value for key, value in document.items() if value not in (None, {}, [])}
-
-
-def to_yaml(spec: JobSpec) -> str:
-    """The job's document as YAML text, ended by a line end."""
-    return document_text(to_document(spec))
 
 
 def _given(**values: object) -> dict[str, object]:

@@ -14,30 +14,18 @@ from typing import Final, NamedTuple
 import yaml
 
 from scheduler.jobspec.problems import Finding, KeyPath, Lines, shown
+from scheduler.yaml_scalars import Scalar, resolve_plain
 
 FILE_BYTES_MAX: Final = 1024 * 1024
 DEPTH_MAX: Final = 32
 NODES_MAX: Final = 200_000
 """Values in one file, counting those that aliases stand for each time they do."""
 DOCUMENT_NODES_MAX: Final = 20_000
-NUMBER_CHARS_MAX: Final = 40
 
 _LOADER: Final = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NOT_YAML: Final = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _STR_TAG: Final = "tag:yaml.org,2002:str"
 _PLAIN_TAGS: Final = (None, "!", _STR_TAG, "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
-
-_NULLS: Final = frozenset({"", "~", "null", "Null", "NULL"})
-_BOOLS: Final = {
-    **dict.fromkeys(("true", "True", "TRUE"), True),
-    **dict.fromkeys(("false", "False", "FALSE"), False),
-}
-_INT: Final = re.compile(r"[-+]?[0-9]+")
-_OTHER_BASE: Final = re.compile(r"0(?:o[0-7]+|x[0-9a-fA-F]+)")
-_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_NOT_FINITE: Final = re.compile(r"[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)")
-
-Scalar = str | int | float | bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,25 +77,6 @@ def read_documents(text: str) -> Reading:
         # Only the pure parser: it takes the number of an escape for a character unjudged.
         return Reading(tuple(read), LineProblem(0, "is not YAML: an escape is no character"))
     return Reading(tuple(read))
-
-
-def resolve_plain(text: str) -> Scalar:
-    """What an unquoted scalar means in YAML 1.2's core schema."""
-    if text in _NULLS:
-        return None
-    if text in _BOOLS:
-        return _BOOLS[text]
-    if len(text) > NUMBER_CHARS_MAX:
-        return text
-    if _INT.fullmatch(text):
-        return int(text)
-    if _OTHER_BASE.fullmatch(text):
-        return int(text, 0)
-    if _FLOAT.fullmatch(text):
-        return float(text)
-    if _NOT_FINITE.fullmatch(text):
-        return float(text.replace(".", "").lower())
-    return text
 
 
 # --- what a text may be at all -------------------------------------------------------------------

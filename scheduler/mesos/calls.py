@@ -141,9 +141,7 @@ class CallConnection(asyncio.Protocol):
         self._flush_due = False
         self._paused_at: float | None = None  # since when the transport takes no more
         self._timer: asyncio.TimerHandle | None = None
-        self._changed = asyncio.Event()  # an answer came, or the connection ended
         self._socket_gone = asyncio.Event()
-        self._refusing: str | None = None  # why `send` takes no more calls
         self._lost: str | None = None
         self._lost_told = False
 
@@ -152,24 +150,14 @@ class CallConnection(asyncio.Protocol):
         """How many calls have no outcome yet."""
         return len(self._queued) + len(self._written)
 
-    @property
-    def free(self) -> int:
-        """How many calls `send` takes now, as far as their number is concerned."""
-        if (
-            self._refusing is not None
-            or self._unanswered_bytes >= self._limits.unanswered_bytes_max
-        ):
-            return 0
-        return max(0, self._limits.unanswered_max - self.unanswered)
-
     def send(self, token: int, body: bytes) -> None:
         """Queues one call; it is written with all others of this turn of the loop.
 
         Raises `CallsFull` at the bounds, `CallsClosed` when the connection has ended; then the
         call is not taken and has no outcome.
         """
-        if self._refusing is not None:
-            raise CallsClosed(self._refusing)
+        if self._lost is not None:
+            raise CallsClosed(self._lost)
         if not self._has_room(len(body)):
             raise CallsFull(
                 f"{self.unanswered} calls with {self._unanswered_bytes} bytes are unanswered"
@@ -181,38 +169,14 @@ class CallConnection(asyncio.Protocol):
             self._flush_due = True
             self._loop.call_soon(self._flush)
 
-    async def writable(self, body_bytes: int = 0) -> None:
-        """Waits until `send` takes a body of so many bytes; others may take the room first.
-
-        It ends within `answer_timeout_s` of the last write: by then an answer has come or the
-        connection is lost. Raises `CallsClosed`.
-        """
-        while self._refusing is None and not self._has_room(body_bytes):
-            self._changed.clear()
-            await self._changed.wait()
-        if self._refusing is not None:
-            raise CallsClosed(self._refusing)
-
     def close(self, reason: str = "closed") -> None:
         """Ends the connection now: no byte leaves any more. Idempotent."""
         self._lose(reason)
         self._loop.call_soon(self._deliver)
 
-    async def aclose(self, grace_s: float = 0.0) -> None:
-        """Takes no more calls, waits up to `grace_s` for the answers, and closes.
-
-        Returns when the outcomes are delivered and the socket is closed.
-        """
-        self._refusing = self._refusing or "closing"
-        try:
-            async with asyncio.timeout(grace_s):
-                while self.unanswered:
-                    self._changed.clear()
-                    await self._changed.wait()
-        except TimeoutError:
-            pass  # what has no answer yet ends as unknown
-        finally:
-            self.close()
+    async def aclose(self, reason: str = "closed") -> None:
+        """The same; returns when the outcomes are delivered and the socket is closed."""
+        self.close(reason)
         async with asyncio.timeout(_SOCKET_GONE_S):
             await self._socket_gone.wait()
 
@@ -236,7 +200,6 @@ class CallConnection(asyncio.Protocol):
         elif self._reader.begun and not self._written:
             # It would be taken for the answer of the next call.
             self._lose("the master answers though no call waits")
-        self._changed.set()
         self._deliver()
 
     def eof_received(self) -> None:
@@ -336,7 +299,7 @@ class CallConnection(asyncio.Protocol):
             self._take(answer)
         if self._lost is not None:  # that answer was none, and has ended the connection
             return
-        self._lost = self._refusing = reason
+        self._lost = reason
         unknown, not_sent = Unknown(reason), NotSent(reason)
         self._outcomes.extend((token, unknown) for token, _, _ in self._written)
         self._outcomes.extend((token, not_sent) for token, _ in self._queued)
@@ -349,7 +312,6 @@ class CallConnection(asyncio.Protocol):
         if self._transport is not None:
             # Not close(): that would go on sending what the transport still holds.
             self._transport.abort()
-        self._changed.set()
 
     def _deliver(self) -> None:
         """Tells what is to be told; never runs inside itself, as `close` only schedules it."""

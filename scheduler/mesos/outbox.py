@@ -73,9 +73,8 @@ class Outbox:
         if self._connection is None:
             self.lost(reason)
             return
-        self._connection.close(reason)
         try:
-            await self._connection.aclose()
+            await self._connection.aclose(reason)
         except TimeoutError:
             # Its calls have ended and no byte leaves; only the kernel still holds the socket.
             log.warning("session.socket_stuck")

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from scheduler.cli.yaml_text import yaml_text
 from scheduler.core.model.job import INSTANCES_MAX, JobSpec, Kind, RestartPolicy, Shell
 from scheduler.core.model.resources import Amounts
-from scheduler.jobspec import from_document, load_paths, parse_jobs, to_document, to_yaml
+from scheduler.jobspec import from_document, load_paths, parse_jobs, to_document
 from scheduler.jobspec.documents import JOB_BYTES_MAX
 from scheduler.jobspec.yaml_lines import FILE_BYTES_MAX
 from tests.jobspec.documents import BATCH, DEFAULTS, SERVICE, unhurried, valid_documents
@@ -154,7 +155,7 @@ def test_every_valid_document_is_a_job_and_every_job_is_shown_as_its_document(
     spec = from_document(document, DEFAULTS)
     assert isinstance(spec, JobSpec), spec
     assert from_document(to_document(spec), DEFAULTS) == spec
-    parsed = parse_jobs(to_yaml(spec), "web.yaml", DEFAULTS)
+    parsed = parse_jobs(yaml_text(to_document(spec)), "web.yaml", DEFAULTS)
     assert parsed.problems == ()
     assert parsed.jobs == (spec,)
 

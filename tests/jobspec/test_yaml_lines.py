@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from scheduler.cli.yaml_text import yaml_text
 from scheduler.jobspec.yaml_lines import (
     DEPTH_MAX,
     DOCUMENT_NODES_MAX,
@@ -16,9 +17,8 @@ from scheduler.jobspec.yaml_lines import (
     NODES_MAX,
     Document,
     read_documents,
-    resolve_plain,
 )
-from scheduler.jobspec.yaml_text import document_text
+from scheduler.yaml_scalars import resolve_plain
 from tests.jobspec.documents import unhurried
 
 
@@ -173,7 +173,7 @@ _SCALARS = (
 )
 @unhurried
 def test_what_is_written_as_yaml_is_read_back_the_same(value: object) -> None:
-    assert only_document(document_text(value)).value == value
+    assert only_document(yaml_text(value)).value == value
 
 
 _WITHOUT_C = """

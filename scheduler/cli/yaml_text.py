@@ -1,11 +1,11 @@
-"""Plain values as YAML text that `yaml_lines` reads back as the same values.
+"""Plain values as YAML text that a job file may hold: it is read back as the same values.
 
 PyYAML writes for YAML 1.1, where `1e3` and `0o17` are text; we read 1.2, where they are numbers.
 """
 
 import yaml
 
-from scheduler.jobspec.yaml_lines import resolve_plain
+from scheduler.yaml_scalars import resolve_plain
 
 
 class _Dumper(yaml.SafeDumper):
@@ -27,7 +27,7 @@ def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
 _Dumper.add_representer(str, _text)
 
 
-def document_text(document: object) -> str:
-    """One document, keys in their own order."""
+def yaml_text(document: object) -> str:
+    """One document, keys in their own order, ended by a line end."""
     text: str = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
     return text
