@@ -32,6 +32,7 @@ def a_template(
     mem: int = 128_000,
     disk: int = 0,
     gpus: int = 0,
+    revocable_cpus: int = 0,
     ports: tuple[Port, ...] = (),
     constraints: tuple[Condition, ...] = (),
     health: HealthCheck | None = None,
@@ -39,7 +40,7 @@ def a_template(
     return Template(
         role=role,
         command=Shell(line),
-        amounts=Amounts(cpus, mem, disk, gpus),
+        amounts=Amounts(cpus, mem, disk, gpus, revocable_cpus),
         ports=ports,
         constraints=constraints,
         health=health,
@@ -108,9 +109,16 @@ def an_offer(
     mem: int = 4_096_000,
     disk: int = 10_000_000,
     gpus: int = 0,
+    revocable_cpus: int = 0,
     ports: tuple[tuple[int, int], ...] = ((31000, 31999),),
 ) -> Offer:
-    scalars = {"cpus": cpus, "mem": mem, "disk": disk, "gpus": gpus}
+    scalars = {
+        "cpus": cpus,
+        "mem": mem,
+        "disk": disk,
+        "gpus": gpus,
+        "revocable_cpus": revocable_cpus,
+    }
     resources = [
         OfferedResource(name, name.encode(), scalar=amount)
         for name, amount in scalars.items()

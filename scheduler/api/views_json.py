@@ -34,15 +34,11 @@ def fields_of(view: msgspec.Struct) -> dict[str, Any]:
 
 
 def amounts_fields(amounts: Amounts | None) -> dict[str, float] | None:
-    """cpus and gpus count devices, mem and disk MiB, as Mesos shows them."""
+    """mem and disk are in MiB, as Mesos shows them; all else counts devices."""
     if amounts is None:
         return None
-    return {
-        "cpus": amounts.cpus / MILLI,
-        "mem": amounts.mem / MILLI,
-        "disk": amounts.disk / MILLI,
-        "gpus": amounts.gpus / MILLI,
-    }
+    named = msgspec.structs.asdict(amounts)
+    return {name: amount / MILLI for name, amount in named.items()}
 
 
 def agent_fields(agent: AgentView) -> dict[str, Any]:

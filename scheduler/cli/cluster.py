@@ -40,6 +40,7 @@ COLUMNS: Final = (
     used_of("mem"),
     Column("DISK", lambda agent: _used(agent, "disk"), wide=True),
     Column("GPUS", lambda agent: _used(agent, "gpus"), wide=True),
+    Column("REVOCABLE CPUS", lambda agent: _used(agent, "revocable_cpus"), wide=True),
     field("REGION", "region", wide=True),
     field("ZONE", "zone", wide=True),
     Column("AVOIDED", lambda agent: until(agent["avoided_until"])),

@@ -96,13 +96,15 @@ Call = Accept | Decline | Acknowledge | Kill | Reconcile | Suppress | Revive | U
 class Wanted(msgspec.Struct, frozen=True):
     """What the master should know of us. SUBSCRIBE and UPDATE_FRAMEWORK replace these sets whole,
     so both are rendered from this one value. `failover_timeout_s` is the settings' once the id is
-    stored, and 0 before. `gpus`: some job asks for gpus, so agents with gpus are wanted too.
+    stored, and 0 before. `gpus`: some job asks for gpus, so agents with gpus are wanted too;
+    `revocable`: some job takes revocable cpus, so they are to be part of offers.
     `needs` are those of roles in which something waits."""
 
     roles: tuple[Role, ...]
     suppressed: tuple[Role, ...]
     failover_timeout_s: float
     gpus: bool = False
+    revocable: bool = False
     needs: tuple[tuple[Role, Needs], ...] = ()
 
     def needs_of(self, role: Role) -> Needs:

@@ -22,6 +22,7 @@ from scheduler.core.placement.reasons import (
     amount_text,
     clause,
     counted,
+    resource_text,
 )
 from scheduler.core.waiting_views import (
     BackOffView,
@@ -200,9 +201,10 @@ def _help_text(help_: Help) -> str:
         case _ if help_.constraint is not None:
             return f"{where} without `{text_of(help_.constraint)}`"
         case _:
-            return f"{where} with {amount_text(help_.reason, help_.by)} less {help_.reason}"
+            amount, what = amount_text(help_.reason, help_.by), resource_text(help_.reason)
+            return f"{where} with {amount} less {what}"
 
 
 def _units(reason: Reason, amount: int) -> float:
-    """As Mesos counts: cpus, gpus and ports by number, mem and disk in MiB."""
+    """As Mesos counts: mem and disk in MiB, all else by number."""
     return float(amount) if reason is Reason.PORTS else amount / MILLI

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable
 from scheduler.core.jobs.job import Job
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.job import INSTANCES_MAX
-from scheduler.core.model.resources import MILLI, Amounts
+from scheduler.core.model.resources import MILLI, SCALAR_NAMES, Amounts, values_of
 from scheduler.core.queue import Waiting
 
 TURN_INSTANCES = 32
 """What an owner may place in one turn while another of the same priority waits."""
 
-UNKNOWN_CAPACITY = Amounts(MILLI, 4096 * MILLI, 65536 * MILLI, MILLI // 8)
+UNKNOWN_CAPACITY = Amounts(MILLI, 4096 * MILLI, 65536 * MILLI, MILLI // 8, MILLI)
 """Weighs resources against each other while the cluster's size is not known: an eighth of a machine
 with a gpu, as they are built."""
 
@@ -35,18 +35,18 @@ class Shares:
 
     def __init__(self) -> None:
         self._capacity = UNKNOWN_CAPACITY
-        self._used: defaultdict[Owner, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+        self._used: defaultdict[Owner, list[int]] = defaultdict(lambda: [0] * len(SCALAR_NAMES))
         self._of_job: dict[JobId, list[int]] = {}
 
     def set_capacity(self, totals: Iterable[Amounts]) -> None:
         """The agents' totals, as the master lists them. Without any, the last known stay."""
-        sums = [sum(column) for column in zip(*map(_tuple, totals), strict=True)]
+        sums = [sum(column) for column in zip(*map(values_of, totals), strict=True)]
         if any(sums):
             self._capacity = Amounts(*sums)
 
     def count(self, job: Job) -> None:
         """Call when attempts of the job began or ended, or it asks for something else."""
-        amounts = [job.live * amount for amount in _tuple(job.spec.template.amounts)]
+        amounts = [job.live * amount for amount in values_of(job.spec.template.amounts)]
         self._set(job.id, amounts if job.live else None)
 
     def forget(self, job: JobId) -> None:
@@ -57,7 +57,7 @@ class Shares:
         used = self._used.get(owner)
         if used is None:
             return 0.0
-        pairs = zip(used, _tuple(self._capacity), strict=True)
+        pairs = zip(used, values_of(self._capacity), strict=True)
         return max((amount / total for amount, total in pairs if total), default=0.0)
 
     def _set(self, job: JobId, amounts: list[int] | None) -> None:
@@ -118,7 +118,3 @@ class Turns:
         else:
             heapq.heappop(self._heap)
             self._owners[priority] -= 1
-
-
-def _tuple(amounts: Amounts) -> tuple[int, int, int, int]:
-    return amounts.cpus, amounts.mem, amounts.disk, amounts.gpus

@@ -18,7 +18,7 @@ from scheduler.core.effects import NoticeKind, Revive, Suppress, UpdateFramework
 from scheduler.core.events import CallEnded, CallId, CallOutcome
 from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Template
-from scheduler.core.model.needs import ANY, MASTERS_MINIMUMS, Needs, at_most
+from scheduler.core.model.needs import ANY, MASTERS_MINIMUMS, Needs, at_most, summed_by_name
 from scheduler.core.placement.needs import needs_of
 from scheduler.core.returned import Returned
 from scheduler.core.tokens import Tokens
@@ -207,9 +207,10 @@ class Wishes:
         if told is None:
             return
         needs, asked = told.needs_of(template.role), template.amounts
-        if asked.gpus and not told.gpus:
+        summed = summed_by_name(asked)
+        if (asked.gpus and not told.gpus) or (asked.revocable_cpus and not told.revocable):
             self._look_again()
-        elif needs == ANY and any(at_most(one, asked) for one in MASTERS_MINIMUMS):
+        elif needs == ANY and any(at_most(one, summed) for one in MASTERS_MINIMUMS):
             pass  # nearly always, and cheap to see
         elif not needs.covers(needs_of([template], self._groups_max)):
             self._look_again()
@@ -236,11 +237,13 @@ class Wishes:
     def _render(self, suppressed: frozenset[Role], armed: bool) -> Wanted:
         policy = self._desk.policy
         jobs = self._desk.state.jobs.values()
+        asked = [job.spec.template.amounts for job in jobs if job.runs]
         return Wanted(
             roles=policy.roles,
             suppressed=tuple(role for role in policy.roles if role in suppressed),
             failover_timeout_s=policy.failover_timeout_s if armed else 0.0,
-            gpus=any(job.runs and job.spec.template.amounts.gpus for job in jobs),
+            gpus=any(amounts.gpus for amounts in asked),
+            revocable=any(amounts.revocable_cpus for amounts in asked),
             needs=tuple(self._present_needs()),
         )
 
@@ -294,7 +297,11 @@ class Wishes:
         for role in late:
             del self._look_late[role]
         wanted = self._render(self.suppressed, armed=True)
-        if (wanted.gpus, wanted.needs) != (told.gpus, told.needs):
+        if (wanted.gpus, wanted.revocable, wanted.needs) != (
+            told.gpus,
+            told.revocable,
+            told.needs,
+        ):
             self._update(wanted)
 
     @property

@@ -113,8 +113,6 @@ Memory = Annotated[int, Checked(partial(parse_size, least_milli=MILLI), SIZE_ABO
 
 
 class ResourcesBody(Body):
-    later: ClassVar[frozenset[str]] = frozenset({"revocable"})
-
     cpus: Cpus = Field(description="cpus of one instance, at most three decimals: 0.5")
     mem: Memory = Field(description="memory of one instance: 256MiB")
     disk: Annotated[int, Checked(parse_size, SIZE)] = Field(
@@ -122,6 +120,10 @@ class ResourcesBody(Body):
     )
     gpus: Annotated[int, whole(0, GPUS_MAX)] = Field(
         default=0, description="whole gpus of one instance"
+    )
+    revocable: Flag = Field(
+        default=False,
+        description="its cpus are such as the agent may take back by ending the task",
     )
 
 

@@ -43,6 +43,7 @@ from scheduler.jobspec.schema import (
     RETRIES_DEFAULT,
     HealthBody,
     JobBody,
+    ResourcesBody,
     SpreadBody,
 )
 
@@ -81,11 +82,10 @@ def _spread(body: SpreadBody) -> Spread:
 
 
 def _template(body: JobBody, defaults: JobDefaults) -> Template:
-    resources = body.resources
     return Template(
         role=defaults.role if body.role is None else Role(body.role),
         command=_command(body.command),
-        amounts=Amounts(resources.cpus, resources.mem, resources.disk, gpus=resources.gpus * MILLI),
+        amounts=_amounts(body.resources),
         container=None
         if body.container is None
         else Container(body.container.image, ContainerType(body.container.type)),
@@ -99,6 +99,11 @@ def _template(body: JobBody, defaults: JobDefaults) -> Template:
         max_runtime_s=body.max_runtime,
         limits=Limits(body.limits.cpus, body.limits.mem),
     )
+
+
+def _amounts(body: ResourcesBody) -> Amounts:
+    cpus = "revocable_cpus" if body.revocable else "cpus"
+    return Amounts(mem=body.mem, disk=body.disk, gpus=body.gpus * MILLI, **{cpus: body.cpus})
 
 
 def _command(command: str | list[str] | None) -> Shell | Argv | None:
@@ -195,10 +200,11 @@ def _container_value(container: Container | None) -> object:
 
 def _resources_value(amounts: Amounts) -> dict[str, object]:
     return _given(
-        cpus=decimal_number(amounts.cpus),
+        cpus=decimal_number(amounts.revocable_cpus or amounts.cpus),
         mem=size_text(amounts.mem),
         disk=size_text(amounts.disk) if amounts.disk else None,
         gpus=amounts.gpus // MILLI or None,
+        revocable=amounts.revocable_cpus > 0 or None,
     )
 
 

@@ -57,7 +57,8 @@ def framework_info(
 ) -> wire.FrameworkInfo:
     """PARTITION_AWARE tells apart how a task was lost; TASK_KILLING_STATE shows a kill under way;
     RESERVATION_REFINEMENT is the current format of reservations; GPU_RESOURCES only when gpus are
-    asked for, because it draws offers of scarce agents that others could use."""
+    asked for, because it draws offers of scarce agents that others could use; REVOCABLE_RESOURCES
+    only when revocable cpus are, because they would be refused again and again."""
     info = wire.FrameworkInfo(
         user=settings.user,
         name=settings.name,
@@ -83,6 +84,8 @@ def framework_info(
     ]
     if wanted.gpus:
         capabilities.append(_Capability.GPU_RESOURCES)
+    if wanted.revocable:
+        capabilities.append(_Capability.REVOCABLE_RESOURCES)
     for capability in capabilities:
         info.capabilities.add(type=capability)
     for role, needs in wanted.needs:

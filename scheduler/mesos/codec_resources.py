@@ -11,7 +11,13 @@ from typing import Final, Literal, NamedTuple
 
 from scheduler.core.model.ids import AgentId
 from scheduler.core.model.offer import AgentInfo
-from scheduler.core.model.resources import Amounts, OfferedResource, PortRange, to_milli
+from scheduler.core.model.resources import (
+    SCALAR_NAMES,
+    Amounts,
+    OfferedResource,
+    PortRange,
+    to_milli,
+)
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 
 # Distinct entries, identities and agents kept for reuse; beyond, the table starts anew.
@@ -22,7 +28,10 @@ AGENTS_MAX: Final = 50_000
 _SCALAR: Final = wire.Value.SCALAR
 _RANGES: Final = wire.Value.RANGES
 _VALUES: Final = ("scalar", "ranges", "set")
-_AMOUNT_NAMES: Final = frozenset(Amounts.__struct_fields__)
+# The core's scalars by what Mesos calls them, and whether they may be revoked.
+_SCALARS: Final = {(name, False): name for name in ("cpus", "mem", "disk", "gpus")} | {
+    ("cpus", True): "revocable_cpus"
+}
 
 
 class _Identity(NamedTuple):
@@ -70,23 +79,34 @@ class ResourceReader:
             if len(self._identities) >= IDENTITIES_MAX:
                 self._identities.clear()
             reserved = bool(resource.reservations)
-            known = _Identity(text(resource.name), key, reserved, usable(resource))
+            name = scalar_name(resource) or text(resource.name)
+            known = _Identity(name, key, reserved, usable(resource))
             self._identities[key] = known
         return OfferedResource(
             known.name, known.identity, scalar, ranges, known.reserved, known.usable
         )
 
 
+def scalar_name(resource: wire.Resource) -> str | None:
+    """Which of the core's scalars it is. Of what may be revoked only cpus are any: a task that is
+    left fewer of those runs on, slower, while one whose memory is wanted back can but be killed."""
+    return _SCALARS.get((resource.name, resource.HasField("revocable")))
+
+
 def usable(resource: wire.Resource) -> bool:
     """Whether an ordinary task may have a piece of it; see `OfferedResource.usable`.
 
-    A disk with a source is a directory or device of its own: MOUNT and BLOCK disks are taken
-    whole, and a PATH disk shows in no sandbox, so neither is space for one.
+    Resources that only the agent knows by name are plain, and not named as the core names its own.
+    A disk with a source is a directory or device of its own: MOUNT and BLOCK disks are taken whole,
+    and a PATH disk shows in no sandbox, so neither is space for one.
     """
     return (
         resource.HasField("type")
         and resource.type in (_SCALAR, _RANGES)
-        and not resource.HasField("revocable")
+        and (
+            scalar_name(resource) is not None
+            or not (resource.HasField("revocable") or resource.name in SCALAR_NAMES)
+        )
         and not resource.HasField("shared")
         and not (
             resource.HasField("disk")
@@ -96,11 +116,12 @@ def usable(resource: wire.Resource) -> bool:
 
 
 def sum_amounts(resources: Iterable[wire.Resource]) -> Amounts:
-    """All scalars together, reserved and revocable ones and volumes too."""
-    sums = dict.fromkeys(_AMOUNT_NAMES, 0)
+    """All scalars together, reserved ones and volumes too; of revocable ones the cpus."""
+    sums = dict.fromkeys(SCALAR_NAMES, 0)
     for resource in resources:
-        if resource.type == _SCALAR and resource.name in sums:
-            sums[resource.name] += _milli(resource.scalar.value)
+        name = scalar_name(resource)
+        if resource.type == _SCALAR and name is not None:
+            sums[name] += _milli(resource.scalar.value)
     return Amounts(**sums)
 
 

@@ -17,7 +17,7 @@ NODE = AgentView(
     active=True,
     attributes={"rack": "r1"},
     tasks=2,
-    total=Amounts(cpus=4000, mem=8_192_000, disk=1_000_500, gpus=1000),
+    total=Amounts(cpus=4000, mem=8_192_000, disk=1_000_500, gpus=1000, revocable_cpus=2500),
     used=None,
     seen_s_ago=1.5,
 )
@@ -27,7 +27,13 @@ async def test_agents_are_listed_with_their_amounts(api: Api, front: FakeFront) 
     front.agent_list.append(NODE)
     page = await (await api.get("/v1/agents")).json()
     [agent] = page["items"]
-    assert agent["total"] == {"cpus": 4.0, "mem": 8192.0, "disk": 1000.5, "gpus": 1.0}
+    assert agent["total"] == {
+        "cpus": 4.0,
+        "mem": 8192.0,
+        "disk": 1000.5,
+        "gpus": 1.0,
+        "revocable_cpus": 2.5,
+    }
     assert agent["used"] is None
     assert (agent["id"], agent["attributes"]) == ("agent-1", {"rack": "r1"})
     assert page["next"] is None

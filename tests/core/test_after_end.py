@@ -72,6 +72,8 @@ def an_end(
         (LIMITED, an_end(S.LOST), 2, Again(NO_FAULT_DELAY_S, 2)),
         (LIMITED, an_end(S.GONE), 2, Again(NO_FAULT_DELAY_S, 2)),
         (LIMITED, an_end(S.KILLED, reason="agent_draining"), 2, Again(NO_FAULT_DELAY_S, 2)),
+        (NEVER, an_end(S.GONE, reason="container_preempted"), 0, Again(NO_FAULT_DELAY_S, 0)),
+        (LIMITED, an_end(S.FAILED, reason="container_preempted"), 2, Again(NO_FAULT_DELAY_S, 2)),
         (NEVER, an_end(S.LOST), 0, Again(NO_FAULT_DELAY_S, 0)),
         (BATCH, an_end(S.GONE), 2, Again(NO_FAULT_DELAY_S, 2)),
         # Asked for

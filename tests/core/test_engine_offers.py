@@ -242,6 +242,17 @@ def test_agents_with_gpus_are_asked_for_as_long_as_a_job_wants_some() -> None:
     assert not wanted.gpus
 
 
+def test_revocable_cpus_are_asked_for_as_long_as_a_job_takes_some() -> None:
+    harness = connected(SOON)
+    harness.apply(a_service("spare", template=a_template(cpus=0, revocable_cpus=1000)))
+    [wanted] = updates(harness, harness.pass_time(1.5))
+    assert wanted.revocable
+    harness.delete("spare")
+    harness.apply(a_service("web", template=IMPOSSIBLE))
+    [wanted] = updates(harness, harness.pass_time(5.0))
+    assert not wanted.revocable
+
+
 def test_needs_that_the_master_refuses_are_taken_back_shown_and_not_said_again() -> None:
     harness = connected(SOON)
     harness.update_outcome = CallOutcome.REFUSED

@@ -1,14 +1,23 @@
-"""Sets of ports, as ranges."""
+"""Amounts, and sets of ports as ranges."""
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.core.model.resources import PortRange, without
+from scheduler.core.model.resources import Amounts, PortRange, less, without
 
 RANGES = st.lists(
     st.tuples(st.integers(1, 12), st.integers(0, 4)).map(lambda one: PortRange(one[0], sum(one))),
     max_size=5,
 )
+
+
+def test_amounts_stored_without_revocable_cpus_have_none() -> None:
+    assert msgspec.json.decode(b"[1,2,3,4]", type=Amounts) == Amounts(1, 2, 3, 4, 0)
+
+
+def test_nothing_is_less_than_nothing() -> None:
+    assert less(Amounts(3, 5, 0, 1, 9), Amounts(1, 6, 0, 0, 4)) == Amounts(2, 0, 0, 1, 5)
 
 
 def ports(ranges: tuple[PortRange, ...] | list[PortRange]) -> set[int]:

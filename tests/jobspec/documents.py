@@ -167,7 +167,11 @@ _COMMON = {
 }
 _RESOURCES = st.fixed_dictionaries(
     {"cpus": DECIMAL, "mem": SIZE},
-    optional={"disk": SIZE | st.just(0), "gpus": st.integers(0, 8)},
+    optional={
+        "disk": SIZE | st.just(0),
+        "gpus": st.integers(0, 8),
+        "revocable": st.booleans(),
+    },
 )
 _CONTAINER = st.fixed_dictionaries(
     {"image": st.just("python:3.12-slim")}, optional={"type": st.sampled_from(["mesos", "docker"])}

@@ -217,16 +217,22 @@ def test_the_first_subscribe_says_all_but_an_id() -> None:
     assert list(message.subscribe.suppressed_roles) == ["dev"]
 
 
-@pytest.mark.parametrize("gpus", [False, True])
-def test_capabilities_are_those_of_the_framework_guide_and_gpus_when_asked_for(gpus: bool) -> None:
-    wanted = Wanted((Role("a"),), (), 0.0, gpus=gpus)
+@pytest.mark.parametrize(
+    ("wanted", "more"),
+    [
+        (Wanted((Role("a"),), (), 0.0), set()),
+        (Wanted((Role("a"),), (), 0.0, gpus=True), {"GPU_RESOURCES"}),
+        (Wanted((Role("a"),), (), 0.0, revocable=True), {"REVOCABLE_RESOURCES"}),
+    ],
+)
+def test_capabilities_are_those_of_the_framework_guide_and_what_is_asked_for(
+    wanted: Wanted, more: set[str]
+) -> None:
     message = scheduler_pb2.Call.FromString(encode_subscribe(SETTINGS, FRAMEWORK_ID, wanted))
     kinds = wire.FrameworkInfo.Capability.Type
     names = {kinds.Name(c.type) for c in message.subscribe.framework_info.capabilities}
-    assert names - {"GPU_RESOURCES"} == {
-        *("MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE", "RESERVATION_REFINEMENT")
-    }
-    assert ("GPU_RESOURCES" in names) == gpus
+    always = {"MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE", "RESERVATION_REFINEMENT"}
+    assert names == always | more
 
 
 def test_an_update_says_the_same_as_a_subscribe_with_the_id() -> None:

@@ -66,7 +66,8 @@ def test_an_offer_keeps_its_amounts_and_the_identity_of_each_entry(offer: wire.O
     assert decoded.role == offer.allocation_info.role
     assert len(decoded.resources) == len(offer.resources)
     for entry, resource in zip(decoded.resources, offer.resources, strict=True):
-        assert entry.name == resource.name
+        revocable_cpus = resource.name == "cpus" and resource.HasField("revocable")
+        assert entry.name == ("revocable_cpus" if revocable_cpus else resource.name)
         assert entry.scalar == round(resource.scalar.value * 1000)
         assert entry.ranges == tuple(PortRange(one.begin, one.end) for one in resource.ranges.range)
         assert wire.Resource.FromString(entry.identity) == wires.without_value(resource)
@@ -74,16 +75,23 @@ def test_an_offer_keeps_its_amounts_and_the_identity_of_each_entry(offer: wire.O
 
 
 @given(wires.offers())
-def test_only_plain_entries_are_usable(offer: wire.Offer) -> None:
+def test_plain_entries_are_usable_and_cpus_that_may_be_revoked(offer: wire.Offer) -> None:
     for entry, resource in zip(decode_offer(offer).resources, offer.resources, strict=True):
         odd = (
-            resource.HasField("revocable")
+            (resource.HasField("revocable") and resource.name != "cpus")
             or resource.HasField("shared")
             or resource.disk.HasField("persistence")
             or resource.disk.HasField("source")
             or resource.type == wire.Value.SET
         )
         assert entry.usable == (not odd)
+
+
+def test_what_an_agent_itself_calls_revocable_cpus_is_none() -> None:
+    offer = wires.an_offer("O1")
+    odd = offer.resources.add(name="revocable_cpus", type=wire.Value.SCALAR)
+    odd.scalar.value = 8.0
+    assert [entry.usable for entry in decode_offer(offer).resources] == [True, True, True, False]
 
 
 @given(wires.offers(), wires.offers())

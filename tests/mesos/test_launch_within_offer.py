@@ -7,7 +7,7 @@ role are; scalars count in thousandths, and a reserved one never stands in for a
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -41,12 +41,14 @@ class Judge:
         for resource in offered:
             self.left.update(measured(resource))
 
-    def launch(self, task: Iterable[wire.Resource]) -> None:
+    def launch(self, task: Sequence[wire.Resource]) -> None:
         asked: Counter[Identity] = Counter()
         for resource in task:
             assert valid(resource)
             asked.update(measured(resource))
         assert asked, "a task must ask for something"
+        kinds = {(resource.name, resource.HasField("revocable")) for resource in task}
+        assert len({name for name, _ in kinds}) == len(kinds), "revocable and other ones mixed"
         assert asked <= self.left
         self.left -= asked
 
@@ -133,7 +135,7 @@ def scalars(draw: st.DrawFn) -> wire.Resource:
         allocation_info={"role": ROLE},
         disk=draw(disks) if name == "disk" else None,
     )
-    if draw(st.integers(0, 5)) == 0:
+    if draw(st.integers(0, 2 if name == "cpus" else 5)) == 0:
         resource.revocable.SetInParent()
     if draw(st.integers(0, 5)) == 0:
         resource.provider_id.value = draw(st.sampled_from(["p1", "p2"]))
@@ -173,9 +175,13 @@ def offers(draw: st.DrawFn) -> list[wire.Offer]:
 
 
 templates = st.builds(
-    lambda cpus, mem, disk, gpus, ports: Template(
-        Role(ROLE), Shell("true"), Amounts(cpus, mem, disk, 1000 * gpus), ports=tuple(ports)
+    lambda name, cpus, mem, disk, gpus, ports: Template(
+        Role(ROLE),
+        Shell("true"),
+        Amounts(mem=mem, disk=disk, gpus=1000 * gpus, **{name: cpus}),
+        ports=tuple(ports),
     ),
+    st.sampled_from(["cpus", "cpus", "revocable_cpus"]),
     st.integers(1, 900),
     st.integers(0, 300),
     st.sampled_from([0, 0, 300]),
@@ -219,3 +225,14 @@ def test_launches_ask_for_no_more_than_was_offered_and_for_the_same_kind(
             [operation] = scheduler_pb2.Call.FromString(accept).accept.operations
             [task] = operation.launch.task_infos
             judge.launch(task.resources)
+            assert asked_of(task) == template.amounts
+
+
+def asked_of(task: wire.TaskInfo) -> Amounts:
+    """A job that did not ask for revocable cpus gets none, and one that did no others."""
+    sums: Counter[str] = Counter()
+    for resource in task.resources:
+        prefix = "revocable_" if resource.HasField("revocable") else ""
+        if resource.type == wire.Value.SCALAR:
+            sums[prefix + resource.name] += round(resource.scalar.value * 1000)
+    return Amounts(**sums)

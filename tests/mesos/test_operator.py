@@ -66,6 +66,11 @@ def two_agents() -> bytes:
         reserved = amounts.add(name="cpus", type=wire.Value.SCALAR)
         reserved.scalar.value = cpus
         reserved.reservations.add(role="prod", type=wire.Resource.ReservationInfo.STATIC)
+    for amounts, cpus in ((agent.total_resources, 3.0), (agent.allocated_resources, 1.0)):
+        for name in ("cpus", "mem"):
+            spare = amounts.add(name=name, type=wire.Value.SCALAR)
+            spare.scalar.value = cpus
+            spare.revocable.SetInParent()
     ports = agent.total_resources.add(name="ports", type=wire.Value.RANGES)
     ports.ranges.range.add(begin=31000, end=32000)
     used = agent.allocated_resources.add(name="ports", type=wire.Value.RANGES)
@@ -91,8 +96,8 @@ async def test_agents_are_listed_with_totals_and_use() -> None:
                     zone="eu-1",
                 ),
                 active=True,
-                total=Amounts(cpus=6000),
-                used=Amounts(cpus=2000),
+                total=Amounts(cpus=6000, revocable_cpus=3000),
+                used=Amounts(cpus=2000, revocable_cpus=1000),
                 offered=Amounts(cpus=1),
                 reserved=((Role("prod"), Amounts(cpus=1500)),),
                 free_ports=(PortRange(31000, 31001), PortRange(31003, 32000)),

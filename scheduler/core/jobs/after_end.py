@@ -32,6 +32,9 @@ NO_FAULT_DELAY_S = 1.0
 master and an agent."""
 
 _NO_FAULT_STATES = frozenset({AttemptState.DROPPED, AttemptState.LOST, AttemptState.GONE})
+_NO_FAULT_REASONS = frozenset({"agent_draining", "container_preempted"})
+"""The agent ended it to get rid of all that it runs, or to take back what it had lent (the QoS
+controller of Mesos' oversubscription)."""
 _ASKED_FOR = frozenset(EndReason) - {EndReason.LAUNCH_TIMEOUT}
 
 
@@ -46,7 +49,7 @@ def after_end(spec: JobSpec, attempt: Attempt, failures: int, stable_run_s: floa
     if attempt.end is not None and attempt.end.reason in _ASKED_FOR:
         if attempt.state is not AttemptState.FINISHED or spec.kind is Kind.SERVICE:
             return Again(0.0, failures)
-    elif attempt.state in _NO_FAULT_STATES or attempt.reason == "agent_draining":
+    elif attempt.state in _NO_FAULT_STATES or attempt.reason in _NO_FAULT_REASONS:
         return Again(NO_FAULT_DELAY_S, failures)
     return _BY_KIND[spec.kind](spec.restart, attempt, failures)
 

@@ -6,10 +6,11 @@ nothing. `placement/needs.py` derives them from what waits, the codec puts them 
 """
 
 import enum
+import operator
 
 import msgspec
 
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.resources import Amounts, values_of
 
 
 class Predicate(enum.StrEnum):
@@ -41,8 +42,8 @@ TestGroup = tuple[AttributeTest, ...]
 
 class Needs(msgspec.Struct, frozen=True):
     """An agent is of use when all tests of one of the `groups` hold (without groups: always), and
-    when at least one of the `minimums` is free on it. Without minimums the master's own holds; a
-    minimum of nothing replaces that by none."""
+    when at least one of the `minimums` is free on it, summed by name. Without minimums the
+    master's own holds; a minimum of nothing replaces that by none."""
 
     groups: tuple[TestGroup, ...] = ()
     minimums: tuple[Amounts, ...] = ()
@@ -76,9 +77,13 @@ MASTERS_MINIMUMS = (Amounts(cpus=10), Amounts(mem=32_000))
 
 def at_most(one: Amounts, other: Amounts) -> bool:
     """No amount of the one is larger than the other's."""
-    return (
-        one.cpus <= other.cpus
-        and one.mem <= other.mem
-        and one.disk <= other.disk
-        and one.gpus <= other.gpus
-    )
+    return all(map(operator.le, values_of(one), values_of(other)))
+
+
+def summed_by_name(amounts: Amounts) -> Amounts:
+    """As the master counts when it compares an agent with a minimum: whatever has one name
+    together, revocable or not."""
+    if not amounts.revocable_cpus:
+        return amounts
+    cpus = amounts.cpus + amounts.revocable_cpus
+    return msgspec.structs.replace(amounts, cpus=cpus, revocable_cpus=0)

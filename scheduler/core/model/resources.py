@@ -3,10 +3,13 @@
 Mesos compares scalars after rounding to three decimals (it keeps them as fixed point inside), so
 thousandths lose nothing and never drift. cpus and gpus count devices; mem and disk count MiB,
 which Mesos calls MB.
+
+Revocable cpus (Mesos' oversubscription) are a resource of their own here: what an agent has spare
+for now, and takes back by ending the tasks that use it. They never stand in for plain cpus.
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,22 +22,33 @@ def to_milli(value: float) -> int:
 
 
 class Amounts(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a task asks for, or what is free: thousandths of a cpu, of a MiB, of a gpu."""
+    """What a task asks for, or what is free: thousandths of a cpu, of a MiB, of a gpu.
+
+    A task asks for plain or for revocable cpus, never for both: Mesos refuses a task with revocable
+    and other resources of one name. Records hold the values in this order: add at the end only.
+    """
 
     cpus: int = 0
     mem: int = 0
     disk: int = 0
     gpus: int = 0
+    revocable_cpus: int = 0
+
+
+SCALAR_NAMES: Final = Amounts.__struct_fields__
+"""The scalars that jobs ask for, in the order of their amounts. All are Mesos' names but that of
+the revocable cpus."""
+
+
+def values_of(amounts: Amounts) -> tuple[int, ...]:
+    """In the order of SCALAR_NAMES."""
+    return msgspec.structs.astuple(amounts)
 
 
 def less(amounts: Amounts, gone: Amounts) -> Amounts:
     """What is left of the amounts, never below nothing."""
-    return Amounts(
-        cpus=max(0, amounts.cpus - gone.cpus),
-        mem=max(0, amounts.mem - gone.mem),
-        disk=max(0, amounts.disk - gone.disk),
-        gpus=max(0, amounts.gpus - gone.gpus),
-    )
+    pairs = zip(values_of(amounts), values_of(gone), strict=True)
+    return Amounts(*[max(0, amount - taken) for amount, taken in pairs])
 
 
 class PortRange(NamedTuple):
@@ -61,14 +75,14 @@ def without(ranges: Iterable[PortRange], gone: Iterable[PortRange]) -> tuple[Por
 
 
 class OfferedResource(msgspec.Struct, frozen=True, gc=False):
-    """One resource entry of an offer.
+    """One resource entry of an offer; `name` is one of SCALAR_NAMES, or as the agent names it.
 
     `identity` is everything but the value (reservations, disk source, provider, allocation role,
     ...) in a form that only the codec understands. Mesos lets a task use an entry only with all of
     that unchanged, so carving copies the identity and cuts the value.
 
-    `usable` is false for entries that we must not put into an ordinary task: revocable or shared
-    resources, persistent volumes, disks that can only be taken whole.
+    `usable` is false for entries that we must not put into an ordinary task: shared resources,
+    persistent volumes, disks that can only be taken whole, and all that may be revoked but cpus.
     """
 
     name: str

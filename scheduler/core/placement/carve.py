@@ -16,7 +16,14 @@ from typing import NamedTuple
 import msgspec
 
 from scheduler.core.model.job import Port
-from scheduler.core.model.resources import Amounts, CarvedResource, OfferedResource, PortRange
+from scheduler.core.model.resources import (
+    SCALAR_NAMES,
+    Amounts,
+    CarvedResource,
+    OfferedResource,
+    PortRange,
+    values_of,
+)
 
 PORTS = "ports"
 
@@ -120,12 +127,7 @@ def carve(
 def scalars_of(amounts: Amounts) -> Scalars:
     """The names of what is asked for, and how much. An amount of 0 asks for nothing, since Mesos
     drops zero scalars."""
-    scalars = (
-        ("cpus", amounts.cpus),
-        ("mem", amounts.mem),
-        ("disk", amounts.disk),
-        ("gpus", amounts.gpus),
-    )
+    scalars = zip(SCALAR_NAMES, values_of(amounts), strict=True)
     return tuple([one for one in scalars if one[1]])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from scheduler.core.model.ids import JobId
 from scheduler.core.model.job import Condition, Constraint, Operator
-from scheduler.core.placement.carve import PORTS
+from scheduler.core.model.resources import values_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import value_of
 from scheduler.core.placement.filters import about_jobs, admitting
@@ -232,13 +232,6 @@ def largest(free: Column) -> Column:
 
 
 def _key_of(group: Group) -> _Key:
-    amounts = group.amounts
     fixed = tuple(port.host for port in group.ports if port.host is not None)
-    asked = {
-        "cpus": amounts.cpus,
-        "mem": amounts.mem,
-        "disk": amounts.disk,
-        "gpus": amounts.gpus,
-        PORTS: len(group.ports),
-    }
-    return tuple(asked[name] for name in COLUMN_NAMES), (group.constraints, fixed)
+    asked = (*values_of(group.amounts), len(group.ports))
+    return asked, (group.constraints, fixed)

@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from scheduler.core.model.job import INSTANCES_MAX
+from scheduler.core.model.resources import values_of
 from scheduler.core.placement.carve import PORTS, Carved, Shape, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import AGENT, HOSTNAME
@@ -82,8 +83,7 @@ def assign(
         cutter.cut(row, count, seed + row) if count > 0 else ()
         for row, count in zip(chosen, takes.tolist(), strict=True)
     ]
-    amounts = group.amounts
-    asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(group.ports))
+    asked = (*values_of(group.amounts), len(group.ports))
     rows.take(at, asked, np.array([len(tasks) for tasks in cuts], np.int64))
     return cuts
 
@@ -180,15 +180,10 @@ def _asked(group: Group) -> list[tuple[Reason, str, int]]:
 
     A fixed port is one of the row's free ones too, so `ports` counts both kinds.
     """
-    amounts = group.amounts
-    asked = (
-        (Reason.CPUS, "cpus", amounts.cpus),
-        (Reason.MEM, "mem", amounts.mem),
-        (Reason.DISK, "disk", amounts.disk),
-        (Reason.GPUS, "gpus", amounts.gpus),
-        (Reason.PORTS, PORTS, len(group.ports)),
-    )
-    return [one for one in asked if one[2]]
+    asked = [(Reason(name), name, amount) for name, amount in scalars_of(group.amounts)]
+    if group.ports:
+        asked.append((Reason.PORTS, PORTS, len(group.ports)))
+    return asked
 
 
 def _fixed_ports(rows: Rows, group: Group) -> list[tuple[int, Mask]]:

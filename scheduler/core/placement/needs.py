@@ -25,9 +25,10 @@ from scheduler.core.model.needs import (
     Predicate,
     TestGroup,
     at_most,
+    summed_by_name,
 )
 from scheduler.core.model.offer import AgentInfo
-from scheduler.core.model.resources import Amounts
+from scheduler.core.model.resources import Amounts, values_of
 from scheduler.core.placement.constraints import HOSTNAME, matches, value_of
 from scheduler.core.placement.re2 import Sense, in_python, to_re2
 
@@ -57,7 +58,7 @@ def needs_of(templates: Iterable[Template], groups_max: int) -> Needs:
     unconstrained = False
     minimums: list[Amounts] = []
     for template in looked_at:
-        _add_minimum(minimums, template.amounts)
+        _add_minimum(minimums, summed_by_name(template.amounts))
         if unconstrained:
             continue
         groups.update(dict.fromkeys(_groups_of(template.constraints)))
@@ -66,19 +67,13 @@ def needs_of(templates: Iterable[Template], groups_max: int) -> Needs:
         minimums = [least_of(minimums)]
     return Needs(
         groups=() if unconstrained else tuple(sorted(groups)),
-        minimums=tuple(sorted({_rounded_down(one) for one in minimums}, key=_in_order)),
+        minimums=tuple(sorted({_rounded_down(one) for one in minimums}, key=values_of)),
     )
 
 
 def least_of(amounts: Iterable[Amounts]) -> Amounts:
     """The least that any of them asks for, of each resource."""
-    each = list(amounts)
-    return Amounts(
-        cpus=min(one.cpus for one in each),
-        mem=min(one.mem for one in each),
-        disk=min(one.disk for one in each),
-        gpus=min(one.gpus for one in each),
-    )
+    return Amounts(*map(min, zip(*map(values_of, amounts), strict=True)))
 
 
 # --- amounts -------------------------------------------------------------------------------------
@@ -97,17 +92,12 @@ def _add_minimum(minimums: list[Amounts], asked: Amounts) -> None:
 def _rounded_down(amounts: Amounts) -> Amounts:
     """To few different values: a minimum is part of FrameworkInfo, and a master that is told
     another one passes it on to every agent."""
-    cpus, mem, disk, gpus = map(_leading, (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus))
-    return Amounts(cpus, mem, disk, gpus)
+    return Amounts(*map(_leading, values_of(amounts)))
 
 
 def _leading(value: int) -> int:
     rest = max(value.bit_length() - LEADING_BITS, 0)
     return value >> rest << rest
-
-
-def _in_order(amounts: Amounts) -> tuple[int, int, int, int]:
-    return amounts.cpus, amounts.mem, amounts.disk, amounts.gpus
 
 
 # --- constraints ---------------------------------------------------------------------------------
@@ -207,7 +197,8 @@ def hides(needs: Needs, agent: AgentInfo, free: Amounts | None = None) -> bool:
         return True
     if free is None or not needs.minimums:
         return False
-    return not any(at_most(minimum, free) for minimum in needs.minimums)
+    summed = summed_by_name(free)
+    return not any(at_most(minimum, summed) for minimum in needs.minimums)
 
 
 def _may_hold(tests: TestGroup, agent: AgentInfo) -> bool:

@@ -14,7 +14,7 @@ from scheduler.core.model.ids import Role
 from scheduler.core.model.job import Condition, Constraint, Operator
 from scheduler.core.model.needs import ANY, Needs
 from scheduler.core.model.offer import AgentInfo, AgentSeen
-from scheduler.core.model.resources import Amounts, PortRange, less
+from scheduler.core.model.resources import SCALAR_NAMES, Amounts, PortRange, less
 from scheduler.core.placement.carve import PORTS, Pool, amount_of, holds
 from scheduler.core.placement.constraints import JOB, value_of
 from scheduler.core.placement.filters import admits
@@ -27,17 +27,11 @@ from scheduler.core.placement.group import (
     uncounted_among,
 )
 from scheduler.core.placement.needs import hides
-from scheduler.core.placement.reasons import Basis, Cause, Reason
+from scheduler.core.placement.reasons import LACKS, Basis, Cause, Reason
 from scheduler.core.returned import GivenBack
 
 HELPS_MAX = 5
-SCALARS = {
-    Reason.CPUS: "cpus",
-    Reason.MEM: "mem",
-    Reason.DISK: "disk",
-    Reason.GPUS: "gpus",
-}
-_LACKS = frozenset({*SCALARS, Reason.PORTS})
+_SCALARS = {Reason(name): name for name in SCALAR_NAMES}
 _TERMS = frozenset(
     {Reason.CONSTRAINT, Reason.ATTRIBUTE_MISSING, Reason.HOST_TAKEN, Reason.FIXED_PORT}
 )
@@ -194,7 +188,7 @@ def _offered(spot: Spot, access: Access) -> Pool | None:
 
 def _lacking_in_offer(group: Group, listed: AgentSeen | None, pool: Pool) -> list[Obstacle]:
     found = []
-    for reason, name in SCALARS.items():
+    for reason, name in _SCALARS.items():
         asked = _amount(group.amounts, name)
         free = amount_of(pool.get(name, ()))
         if asked <= free:
@@ -224,7 +218,7 @@ def _lacking_ports(group: Group, ranges: Sequence[PortRange]) -> list[Obstacle]:
 
 def _lacking_in_list(group: Group, listed: AgentSeen) -> list[Obstacle]:
     found = []
-    for reason, name in SCALARS.items():
+    for reason, name in _SCALARS.items():
         asked, total = _amount(group.amounts, name), _amount(listed.total, name)
         unused = total - _amount(listed.used, name)
         free = unused - _reserved(group.role, listed, name)
@@ -304,7 +298,7 @@ def _helps(group: Group, only: dict[Obstacle, list[Obstacle]]) -> tuple[Help, ..
     shorts: defaultdict[Reason, list[int]] = defaultdict(list)
     helps = []
     for kind, ones in only.items():
-        if kind.reason in _LACKS:
+        if kind.reason in LACKS:
             shorts[kind.reason] += [one.short for one in ones]
         elif kind.reason in _TERMS:
             helps.append(Help(kind.reason, len(ones), 0, kind.constraint, kind.port))
@@ -319,4 +313,4 @@ def _helps(group: Group, only: dict[Obstacle, list[Obstacle]]) -> tuple[Help, ..
 def _asked(group: Group, reason: Reason) -> int:
     if reason is Reason.PORTS:
         return len(group.ports)
-    return _amount(group.amounts, SCALARS[reason])
+    return _amount(group.amounts, _SCALARS[reason])

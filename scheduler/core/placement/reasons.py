@@ -7,11 +7,12 @@ then ports, then why nothing is offered), so the counts sum up.
 
 import enum
 from collections.abc import Iterable
+from typing import Final
 
 import msgspec
 
 from scheduler.core.model.job import Condition
-from scheduler.core.model.resources import MILLI
+from scheduler.core.model.resources import MILLI, SCALAR_NAMES
 from scheduler.core.placement.constraints import text_of
 
 
@@ -25,6 +26,7 @@ class Reason(enum.StrEnum):
     MEM = "mem"
     DISK = "disk"
     GPUS = "gpus"
+    REVOCABLE_CPUS = "revocable_cpus"
     PORTS = "ports"
     FIXED_PORT = "fixed_port"
     AGENT_INACTIVE = "agent_inactive"
@@ -45,6 +47,10 @@ class Reason(enum.StrEnum):
     STORE_REFUSING = "store_refusing"
     RECONCILING = "reconciling"
     BACK_OFF = "back_off"
+
+
+LACKS: Final = frozenset({*map(Reason, SCALAR_NAMES), Reason.PORTS})
+"""Those that have a measure: of a resource that jobs ask for there is too little."""
 
 
 class Basis(enum.StrEnum):
@@ -103,7 +109,7 @@ def clause(cause: Cause) -> str:
     """What one cause rules out: `8 lack cpus (the best by 0.5)`."""
     rows = cause.rows
     match cause.reason:
-        case Reason.CPUS | Reason.MEM | Reason.DISK | Reason.GPUS | Reason.PORTS:
+        case reason if reason in LACKS:
             return _lacking(cause)
         case Reason.FIXED_PORT:
             return f"{_verb(rows, 'lacks', 'lack')} port {cause.port}"
@@ -145,19 +151,25 @@ _WORDS = {
 def _lacking(cause: Cause) -> str:
     rows = cause.rows
     by = "by" if rows == 1 else "the best by"
+    what = resource_text(cause.reason)
     amount = amount_text(cause.reason, cause.short)
     match cause.of:
         case Basis.OFFERED:
-            return f"{_verb(rows, 'lacks', 'lack')} {cause.reason} ({by} {amount})"
+            return f"{_verb(rows, 'lacks', 'lack')} {what} ({by} {amount})"
         case Basis.FREE:
             text = _verb(rows, "has too few", "have too few")
-            return f"{text} {cause.reason} free ({by} {amount})"
+            return f"{text} {what} free ({by} {amount})"
         case Basis.TOTAL:
-            return f"{_verb(rows, 'is', 'are')} too small in {cause.reason} ({by} {amount})"
+            return f"{_verb(rows, 'is', 'are')} too small in {what} ({by} {amount})"
 
 
 def _verb(rows: int, one: str, many: str) -> str:
     return f"{rows} {one if rows == 1 else many}"
+
+
+def resource_text(reason: Reason) -> str:
+    """What it is that is lacking, in words."""
+    return reason.replace("_", " ")
 
 
 def amount_text(reason: Reason, milli: int) -> str:

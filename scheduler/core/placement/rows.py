@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scheduler.core.model.ids import AgentId, OfferId, Role
 from scheduler.core.model.job import Constraint
 from scheduler.core.model.offer import AgentInfo, Offer
+from scheduler.core.model.resources import SCALAR_NAMES
 from scheduler.core.placement.carve import (
     PORTS,
     Pool,
@@ -52,10 +53,10 @@ ROW_BITS = 24
 ROW_MASK = (1 << ROW_BITS) - 1
 FREE_MAX = 1 << 37
 NO_KEY = np.iinfo(np.int64).max
-SCALAR_NAMES = ("cpus", "mem", "disk", "gpus")
 COLUMN_NAMES = (*SCALAR_NAMES, PORTS)
 COLUMN_OF = {name: at for at, name in enumerate(COLUMN_NAMES)}
 NOTHING = [0] * len(COLUMN_NAMES)
+_RANKED = ("cpus", "mem", "gpus")
 
 
 class Row:
@@ -226,7 +227,7 @@ class Rows:
         return len(self._rows)
 
     def free(self, name: str) -> Column:
-        """cpus, mem, disk, gpus or ports; as of the last `sync`."""
+        """Of one of COLUMN_NAMES; as of the last `sync`."""
         return self._free[COLUMN_OF[name], : self.size]
 
     def in_role(self, role: Role) -> Mask:
@@ -319,7 +320,7 @@ class Rows:
         """Sort again. `_keys` are right but for the changed rows, and a stable sort of what is
         nearly sorted is cheap, more so of the part within which rows only moved. With the row in
         the low bits no two keys are the same."""
-        cpus, mem, _, gpus, _ = self._free[:, changed]
+        cpus, mem, gpus = (self._free[COLUMN_OF[name], changed] for name in _RANKED)
         score = np.minimum(cpus * CPU_MILLI_IN_MEM_MILLI + mem, FREE_MAX - 1)
         score[gpus > 0] += FREE_MAX
         keys = (score << ROW_BITS) | changed

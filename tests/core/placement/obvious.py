@@ -147,7 +147,14 @@ class Placement:
     def room(self, row: int) -> int:
         """How many more go by amounts and ports."""
         group, amounts = self.group, self.group.amounts
-        asked = (amounts.cpus, amounts.mem, amounts.disk, amounts.gpus, len(group.ports))
+        asked = (
+            amounts.cpus,
+            amounts.mem,
+            amounts.disk,
+            amounts.gpus,
+            amounts.revocable_cpus,
+            len(group.ports),
+        )
         rooms = [
             free // one - self.taken[row]
             for free, one in zip(self.free(row), asked, strict=True)
@@ -214,7 +221,7 @@ class Placement:
     # --- what is best ----------------------------------------------------------------------------
 
     def fullness(self, row: int) -> tuple[bool, int, int]:
-        cpus, mem, _, gpus, _ = self.free(row)
+        cpus, mem, _, gpus, _, _ = self.free(row)
         return gpus > 0, cpus * 4096 + mem, row
 
     def badness(self, row: int) -> tuple[float, float, int]:

@@ -2,6 +2,7 @@
 
 import re
 
+import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,7 +11,7 @@ from scheduler.core.model.needs import AttributeTest, Needs, Predicate, at_most
 from scheduler.core.model.offer import AgentInfo
 from scheduler.core.model.resources import Amounts
 from scheduler.core.placement.constraints import satisfies, value_of
-from scheduler.core.placement.needs import CLAUSES_MAX, JOBS_MAX, needs_of
+from scheduler.core.placement.needs import CLAUSES_MAX, JOBS_MAX, hides, needs_of
 from scheduler.core.placement.re2 import in_python
 from tests.builders import a_template
 from tests.core.placement import values
@@ -75,18 +76,28 @@ def test_no_agent_is_hidden_on_which_a_job_may_run(
 
 @given(
     st.lists(
-        st.builds(Amounts, *[st.integers(0, 20)] * 4),
+        st.builds(Amounts, *[st.integers(0, 20)] * 5),
         min_size=1,
         max_size=80,
     )
 )
 def test_no_offer_is_too_small_that_holds_an_instance(amounts: list[Amounts]) -> None:
-    templates = [
-        a_template(cpus=one.cpus, mem=one.mem, disk=one.disk, gpus=one.gpus) for one in amounts
-    ]
+    """Of an agent the master counts whatever has one name together, revocable or not."""
+    templates = [msgspec.structs.replace(a_template(), amounts=one) for one in amounts]
     minimums = needs_of(templates, 100).minimums
     assert 1 <= len(minimums) <= 4
-    assert all(any(at_most(least, one) for least in minimums) for one in amounts)
+    assert not any(least.revocable_cpus for least in minimums)
+    for one in amounts:
+        seen = Amounts(one.cpus + one.revocable_cpus, one.mem, one.disk, one.gpus)
+        assert any(at_most(least, seen) for least in minimums)
+
+
+def test_an_agent_is_not_taken_for_hidden_whose_cpus_are_revocable() -> None:
+    needs = needs_of([a_template(cpus=0, revocable_cpus=2000)], 100)
+    assert needs.minimums == (Amounts(cpus=1792, mem=114_688),)
+    free = Amounts(cpus=500, mem=200_000, revocable_cpus=1500)
+    assert not hides(needs, values.agent("a"), free)
+    assert hides(needs, values.agent("a"), msgspec.structs.replace(free, revocable_cpus=1000))
 
 
 @values.unhurried

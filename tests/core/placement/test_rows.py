@@ -70,7 +70,7 @@ def test_a_rescind_makes_the_rest_of_a_used_row_whole_again() -> None:
     rows.add(offer("2", A, scalar("cpus", 700)))
     rows.sync()
     before = rows[at].arrival
-    rows.take(np.array([at]), (300, 0, 0, 0, 0), np.array([3]))
+    rows.take(np.array([at]), (300, 0, 0, 0, 0, 0), np.array([3]))
     assert rows.left(at) == {"cpus": (scalar("cpus", 300),)}
 
     assert rows.remove_offer(OfferId("1"))

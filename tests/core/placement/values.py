@@ -20,7 +20,7 @@ from scheduler.core.model.offer import AgentInfo, Offer
 from scheduler.core.model.resources import Amounts, OfferedResource, PortRange
 from scheduler.core.placement.group import Group
 
-SCALARS = ("cpus", "mem", "disk", "gpus")
+SCALARS = ("cpus", "mem", "disk", "gpus", "revocable_cpus")
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For rules that must hold on a busy machine too."""
 
@@ -63,6 +63,7 @@ amounts = st.builds(
     mem=st.integers(0, 6),
     disk=st.integers(0, 2),
     gpus=st.integers(0, 1),
+    revocable_cpus=st.sampled_from([0, 0, 1, 3]),
 )
 
 PORT_MIN, PORT_MAX = 8000, 8011
