@@ -79,11 +79,9 @@ def test_reserved_resources_are_used_before_free_ones(
     daemon: DaemonProcess, cluster: RealCluster
 ) -> None:
     daemon.api.apply(service("small", role="prod", resources={"cpus": 0.5, "mem": "32MiB"}))
-    [task] = wait_until(lambda: running(daemon, cluster, "small"), "the task to run", 20.0)
-    with urllib.request.urlopen(f"{cluster.master_url}/slaves", timeout=10.0) as answer:
-        agents = json.load(answer)["slaves"]
-    [agent] = [one for one in agents if one["id"] == task["slave_id"]]
-    used = [one for one in agent["used_resources_full"] if one["name"] in ("cpus", "mem")]
+    wait_until(lambda: running(daemon, cluster, "small"), "the task to run", 20.0)
+    used = [*cluster.used_resources(0), *cluster.used_resources(1)]
+    used = [one for one in used if one["name"] in ("cpus", "mem")]
     assert {(one["name"], one["role"]) for one in used} == {("cpus", "prod"), ("mem", "prod")}
     daemon.api.delete("/v1/jobs/small")
     wait_until(lambda: not running(daemon, cluster, "small"), "the task to end", 20.0)

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.real_mesos import nodes
+from tests.real_mesos import nodes, oversubscription
 from tests.real_mesos.nodes import OPERATOR_CREDENTIAL, ClusterOptions, Flags
 from tests.real_mesos.operator_http import OperatorHttp, RefusedError, State
 from tests.real_mesos.ports import AGENTS_MAX, MASTERS_MAX, Endpoint, PortBlock
@@ -179,6 +179,15 @@ class RealCluster:
         """
         return _agent_in(self.state(), self._claimed.agent(index))
 
+    def used_resources(self, index: int) -> list[State]:
+        """What tasks use of agent `index`: Resources with reservations and all."""
+        agents = self._http.get(self._claimed.master(self.leader()), "/slaves")["slaves"]
+        agent_id = self._agent(index)["id"]
+        used: list[State] = next(
+            one["used_resources_full"] for one in agents if one["id"] == agent_id
+        )
+        return used
+
     def sandboxes(self, task_id: str) -> list[Path]:
         """The folders of a command task's runs, on whichever agents; `stdout` is in there."""
         pattern = f"agent-*/work/slaves/*/frameworks/*/executors/{task_id}/runs/latest"
@@ -252,6 +261,17 @@ class RealCluster:
         self._start_agent(index)
         self._wait_for_agents()
 
+    def lend(self, index: int, **resources: float) -> None:
+        """Agent `index` has so much to spare, as revocable resources besides its own, until it
+        registers again."""
+        agent = self._agent(index)
+        oversubscription.lend(self._claimed.master(self.leader()), agent, resources)
+
+    def preempt(self, index: int, framework_id: str, task_id: str) -> None:
+        """Agent `index` says that it ended the task, to have what it lent back."""
+        endpoint = self._claimed.agent(index)
+        oversubscription.preempt(endpoint, self._agent(index), framework_id, task_id)
+
     def pause_agent(self, index: int) -> None:
         """Freezes an agent (SIGSTOP): it answers nothing, its tasks run on."""
         self._agents[index].pause()
@@ -286,6 +306,12 @@ class RealCluster:
 
     def _url(self, endpoint: Endpoint) -> str:
         return f"{'https' if self._required.tls else 'http'}://{endpoint}"
+
+    def _agent(self, index: int) -> State:
+        agent = self.agent(index)
+        if agent is None:
+            raise ClusterError(f"agent {index} is not registered")
+        return agent
 
     def _start_master(self, index: int) -> None:
         node = nodes.master_node(self._build, self.run_dir, self._claimed, self._required, index)
