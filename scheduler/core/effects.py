@@ -151,8 +151,6 @@ class NoticeKind(enum.StrEnum):
     DISCONNECTED = "master.disconnected"
     RECONCILED = "reconcile.ended"
     CALL_FAILED = "call.failed"
-    STORE_REFUSING = "store.refusing"
-    STORE_RECOVERED = "store.recovered"
     AGENTS_HIDDEN = "agents.hidden"
     AGENT_AVOIDED = "agent.avoided"
     AGENT_IN_USE_AGAIN = "agent.in_use_again"

@@ -232,10 +232,8 @@ class Engine:
                 self._inventory.failed(event.agent_id)
             case StoreRefusing():
                 self._desk.store_refusing = event.reason
-                self._desk.step.notice(NoticeKind.STORE_REFUSING, text=event.reason)
             case StoreRecovered():
                 self._desk.store_refusing = ""
-                self._desk.step.notice(NoticeKind.STORE_RECOVERED)
 
     def _on_status(self, status: StatusUpdated) -> None:
         desk = self._desk

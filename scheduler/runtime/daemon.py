@@ -35,7 +35,8 @@ MakeStore = Callable[[int], Store]
 
 SEEN_S_MAX = 10.0
 """How long after an election our own leadership may take to come by in the feed."""
-AGAIN_S = 0.5
+AGAIN_S_MIN = 0.5
+AGAIN_S_MAX = 8.0
 
 
 class Parts(msgspec.Struct, frozen=True):
@@ -56,13 +57,18 @@ async def lead_alone(parts: Parts, number: int, stop: asyncio.Event) -> None:
 
 async def live_among_others(parts: Parts, following: Following, stop: asyncio.Event) -> None:
     """Standing by and leading, term after term, until `stop` is set. Raises as `lead_alone`."""
+    pause_s = AGAIN_S_MIN
     while not stop.is_set():
+        elected = None
         with _back_to_standing_by():
             elected = await _stand_by(parts, following, stop)
             if elected is not None:
                 await _hold_office(parts, *elected, stop)
+        # Who is refused all that is stored asks less and less often: a password costs etcd much.
+        heard = elected is not None or parts.seat.age_s is not None
+        pause_s = AGAIN_S_MIN if heard else min(2 * pause_s, AGAIN_S_MAX)
         if not stop.is_set():
-            await _unless(stop, asyncio.sleep(AGAIN_S))
+            await _unless(stop, asyncio.sleep(pause_s))
 
 
 @contextlib.contextmanager

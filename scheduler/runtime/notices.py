@@ -11,7 +11,6 @@ _WARNINGS = frozenset(
     {
         NoticeKind.DISCONNECTED,
         NoticeKind.CALL_FAILED,
-        NoticeKind.STORE_REFUSING,
         NoticeKind.TASK_UNKNOWN_SEEN,
         NoticeKind.AGENTS_HIDDEN,
         NoticeKind.NEEDS_REFUSED,

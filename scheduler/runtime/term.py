@@ -180,9 +180,12 @@ class Term:
         self._mailbox.put(event)
 
     def _refusing(self, reason: str) -> None:
+        # Not a notice of the engine's: that would wait for the writes which are being refused.
+        log.warning("store.refusing", reason=reason)
         self._mailbox.put(StoreRefusing(reason))
 
     def _recovered(self) -> None:
+        log.info("store.recovered")
         self._mailbox.put(StoreRecovered())
 
     async def _hold_session(self) -> None:

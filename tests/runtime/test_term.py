@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+import structlog
+import structlog.testing
 
 from scheduler.core.effects import Acknowledge, Answer, UpdateFramework, Verdict
 from scheduler.core.events import (
@@ -136,6 +138,18 @@ async def test_a_refusing_store_is_shown_and_requests_are_turned_away() -> None:
         assert scene.term.views.status().store_refusing == "no space left"
         scene.store.recovered()
         assert (await scene.apply()).verdict is Verdict.DONE
+
+
+async def test_a_refusing_store_is_logged_while_writes_are_held() -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with running(HeldStore()) as scene:
+            asked = asyncio.create_task(scene.apply())
+            await scene.until(lambda: scene.store.held > 0)
+            assert scene.store.refusing is not None
+            scene.store.refusing("no space left")
+            assert "store.refusing" in [line["event"] for line in lines]
+            scene.store.let_through(scene.store.held)
+            await asked
 
 
 async def test_an_id_whose_timeout_was_never_set_is_given_up_when_it_was_removed() -> None:
