@@ -5,7 +5,6 @@ task's resource is part of an offered one (name, type, reservations, disk, provi
 Only this module and `codec_tasks` look inside. Offers and the operator API are read with it.
 """
 
-import math
 from collections.abc import Iterable
 from typing import Final, Literal, NamedTuple
 
@@ -24,6 +23,8 @@ from scheduler.mesos.proto import mesos_v1_pb2 as wire
 ENTRIES_MAX: Final = 20_000
 IDENTITIES_MAX: Final = 10_000
 AGENTS_MAX: Final = 50_000
+AMOUNT_MAX: Final = 1e12
+"""Thousandths of it, summed over a cluster, fit into 64 bits."""
 
 _SCALAR: Final = wire.Value.SCALAR
 _RANGES: Final = wire.Value.RANGES
@@ -187,8 +188,8 @@ def text(value: str | bytes) -> str:
 
 
 def _milli(value: float) -> int:
-    """Mesos leaves open what NaN and infinity mean as an amount: nothing, to us."""
-    return to_milli(value) if math.isfinite(value) else 0
+    """Mesos leaves open what NaN, infinity and amounts beyond every machine mean: nothing, to us."""
+    return to_milli(value) if abs(value) <= AMOUNT_MAX else 0
 
 
 def _attribute_text(attribute: wire.Attribute) -> str:

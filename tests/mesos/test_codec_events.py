@@ -169,7 +169,7 @@ def test_a_large_event_comes_in_parts_and_loses_no_offer() -> None:
     assert [offer.offer_id for part in parts for offer in part.offers] == names
 
 
-@pytest.mark.parametrize("amount", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("amount", [float("nan"), float("inf"), float("-inf"), 1e300, -1e300])
 def test_an_amount_that_is_no_number_is_nothing(amount: float) -> None:
     assert decode_offer(wires.an_offer("O1", cpus=amount)).resources[0].scalar == 0
 
