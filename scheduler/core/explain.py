@@ -33,6 +33,9 @@ from scheduler.core.waiting_views import (
     ToldView,
 )
 
+_HIDDEN = frozenset({Reason.SUPPRESSED, Reason.REFUSED, Reason.NOT_OFFERED})
+"""What a REVIVE may end."""
+
 
 class AgentUnknown(LookupError):
     """Nobody has heard of an agent or host of this name."""
@@ -145,6 +148,10 @@ def _sentences(question: Question, seen: Outlook | None) -> list[str]:
         if question.known.hidden:
             hidden = question.known.hidden
             sentences.append(f"Other agents may be there: the master lists none ({hidden}).")
+        access = question.known.access
+        if access.revive_at is not None and any(one.reason in _HIDDEN for one in seen.causes):
+            in_s = max(0.0, access.revive_at - access.wall)
+            sentences.append(f"All offers are asked for anew in {in_s:.1f} s.")
         sentences += [f"{_capital(_help_text(help_))}." for help_ in seen.helps]
     return sentences
 

@@ -125,12 +125,14 @@ class QueueViews:
 
     def known(self, role: Role) -> Known:
         wishes, inventory, now = self._wishes, self._inventory, self._desk.now
+        told = wishes.told(role)
         access = Access(
             wall=now.wall,
             suppressed=role in wishes.suppressed,
             gpus=wishes.takes_gpus,
-            needs=wishes.told(role).needs,
+            needs=told.needs,
             unhidden_at=wishes.returned.unhidden_at(role),
+            revive_at=self._wall(told.revive_at) if told.revive_at is not None else None,
             listed_at=inventory.listed_at,
         )
         return known_of(role, self._offers.rows, wishes.returned, inventory, access)

@@ -30,11 +30,13 @@ REFUSE_S_MIN = 1.0
 class Told(msgspec.Struct, frozen=True):
     """What the master knows of a role, for people who wonder where its offers are.
 
-    `hidden_until` (monotonic) is how long filters of ours may hide an offer."""
+    `hidden_until` (monotonic) is how long filters of ours may hide an offer, `revive_at` when the
+    next REVIVE for it may leave."""
 
     suppressed: bool
     needs: Needs
     hidden_until: float | None
+    revive_at: float | None
 
 
 class Wishes:
@@ -173,7 +175,8 @@ class Wishes:
 
     def told(self, role: Role) -> Told:
         needs = self._told.needs_of(role) if self._told is not None else ANY
-        return Told(role in self.suppressed, needs, self._hidden_until.get(role))
+        revive_at = self._revive_at if role in self._revive else None
+        return Told(role in self.suppressed, needs, self._hidden_until.get(role), revive_at)
 
     # --- after each step -------------------------------------------------------------------------
 

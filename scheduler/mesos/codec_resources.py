@@ -188,7 +188,7 @@ def text(value: str | bytes) -> str:
 
 
 def _milli(value: float) -> int:
-    """Mesos leaves open what NaN, infinity and amounts beyond every machine mean: nothing, to us."""
+    """Mesos leaves open what NaN, infinity and impossible amounts mean: nothing, to us."""
     return to_milli(value) if abs(value) <= AMOUNT_MAX else 0
 
 

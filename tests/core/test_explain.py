@@ -68,6 +68,19 @@ def test_before_anything_is_known_of_the_cluster_it_says_so() -> None:
     assert "No agent is known: the master lists none (403: not you)." in view.text
 
 
+def test_a_role_whose_offers_are_about_to_be_asked_for_says_when() -> None:
+    harness = connected()
+    harness.handle(listed(an_agent("a1")))
+    harness.apply(a_service())
+    view = explained(harness)
+    [suppressed] = view.reasons
+    in_s = harness.policy.offers.revive_gather_s
+    assert (suppressed.reason, suppressed.until) == ("suppressed", harness.now.wall + in_s)
+    assert f"All offers are asked for anew in {in_s:.1f} s." in view.text
+    harness.pass_time(in_s)
+    assert reasons(harness) == ["not_offered"]
+
+
 def test_an_offer_that_was_declined_is_still_known() -> None:
     harness = connected()
     harness.apply(a_service(template=BIG))

@@ -50,14 +50,15 @@ class Spot(msgspec.Struct, frozen=True, gc=False):
 
 class Access(msgspec.Struct, frozen=True):
     """How offers for a role come to us. `gpus`: we take agents with gpus; `needs`: what the master
-    was told that offers must have. Filters older than `unhidden_at` hide nothing. All times are
-    wall."""
+    was told that offers must have. Filters older than `unhidden_at` hide nothing, and none does
+    after `revive_at`, nor does a suppressed role: then all is asked for. All times are wall."""
 
     wall: float
     suppressed: bool = False
     gpus: bool = False
     needs: Needs = ANY
     unhidden_at: float = 0.0
+    revive_at: float | None = None
     listed_at: float | None = None
 
 
@@ -257,9 +258,9 @@ def _amount(amounts: Amounts, name: str) -> int:
 def _not_offered(spot: Spot, access: Access) -> Obstacle:
     back, listed = spot.back, spot.listed
     if access.suppressed:
-        return Obstacle(Reason.SUPPRESSED)
+        return Obstacle(Reason.SUPPRESSED, until=access.revive_at)
     if back is not None and back.at >= access.unhidden_at and back.until > access.wall:
-        return Obstacle(Reason.REFUSED, until=back.until)
+        return Obstacle(Reason.REFUSED, until=min(back.until, access.revive_at or back.until))
     free = less(listed.total, listed.used) if listed is not None else None
     if hides(access.needs, spot.agent, free):
         return Obstacle(Reason.OFFER_CONSTRAINTS)

@@ -156,6 +156,16 @@ def test_what_we_refused_is_named_with_its_end() -> None:
     assert reasons(ASKED, Spot(A, back=back), Access(NOW, suppressed=True)) == [Reason.SUPPRESSED]
 
 
+def test_what_is_hidden_tells_when_all_is_asked_for_anew() -> None:
+    back = GivenBack(pool(), NOW - 10.0, NOW + 50.0)
+    for access in (
+        Access(NOW, suppressed=True, revive_at=NOW + 2.0),
+        Access(NOW, revive_at=NOW + 2.0),
+    ):
+        (cause,) = outlook(ASKED, [Spot(A, back=back)], access).causes
+        assert cause.until == NOW + 2.0
+
+
 def test_what_the_master_was_told_that_we_need_may_hide_an_agent() -> None:
     template = a_template(constraints=(RACK,))
     access = Access(NOW, needs=needs_of([template], 10))
