@@ -82,6 +82,7 @@ def _attributes(
 @click.option("--mem", "mem_mb", type=click.FloatRange(min=0), default=8192.0, show_default=True)
 @click.option("--disk", "disk_mb", type=click.FloatRange(min=0), default=102_400.0)
 @click.option("--gpus", type=click.IntRange(min=0), default=0)
+@click.option("--revocable-cpus", type=click.FloatRange(min=0), default=0.0)
 @click.option("--racks", type=click.IntRange(min=0), default=0, help="Attribute rack, in turns.")
 @click.option("--zones", type=click.IntRange(min=0), default=0, help="Attribute zone, in turns.")
 @click.option("--attribute", "attributes", multiple=True, metavar=NAME_VALUE, callback=_attributes)

@@ -21,7 +21,7 @@ from scheduler.emulator.http.master_server import MasterServer
 from scheduler.emulator.http.place import Place
 from scheduler.emulator.http.pulse import Pulse
 from scheduler.emulator.model.agent import AgentDescription
-from scheduler.emulator.model.bundle import Bundle, bundle
+from scheduler.emulator.model.bundle import REVOCABLE, Bundle, bundle
 from scheduler.emulator.model.judge import TaskRecord
 from scheduler.emulator.model.records import MasterOptions
 from scheduler.emulator.model.timeline import Timeline
@@ -121,6 +121,10 @@ class EmulatedCluster:
     def replace_agent(self, index: int) -> None:
         """See `World.replace_agent`."""
         self._change(lambda world: world.replace_agent(index))
+
+    def preempt(self, index: int) -> None:
+        """See `World.preempt`."""
+        self._change(lambda world: world.preempt(index))
 
     def fail_over(self, recovering_s: float = 0.0) -> None:
         """See `World.fail_over`; the new master has the same address."""
@@ -242,5 +246,6 @@ def _resources(options: EmulatorOptions, index: int) -> Bundle:
         "mem": round(options.mem_mb * 1000),
         "disk": round(options.disk_mb * 1000),
         "gpus": options.gpus * 1000,
+        f"cpus{REVOCABLE}": round(options.revocable_cpus * 1000),
     }
     return bundle(scalars, {"ports": ((first, last),) if first <= last else ()})

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 class EmulatorOptions:
     """Times in seconds, amounts as a job file has them (mem and disk in MB).
 
-    `simulate`: tasks are timers instead of processes. `racks` and `zones`: agent i has the
-    attributes `rack:r<i mod racks>` and `zone:z<i mod zones>`; 0 leaves the attribute out.
+    `revocable_cpus` are what each agent has spare besides its `cpus`. `simulate`: tasks are timers
+    instead of processes. `racks` and `zones`: agent i has the attributes `rack:r<i mod racks>` and
+    `zone:z<i mod zones>`; 0 leaves the attribute out.
     `frameworks` and `operators` are principal → secret; None switches authentication off.
     `work_dir` is where real tasks have their sandboxes; they share one host, so each agent offers a
     part of `ports` of its own. `seed` None: ids differ at each start.
@@ -24,6 +25,7 @@ class EmulatorOptions:
     mem_mb: float = 8192.0
     disk_mb: float = 102_400.0
     gpus: int = 0
+    revocable_cpus: float = 0.0
     ports: tuple[int, int] = (31_000, 32_000)
     attributes: dict[str, str] = field(default_factory=dict)
     racks: int = 0

@@ -13,6 +13,8 @@ from scheduler.emulator.http.requests import JSON, Refused
 
 Page = Callable[[Request], Response]
 
+_OF_AGENT = ("lose", "return", "replace", "preempt")
+
 
 class Faults:
     def __init__(self, place: Place) -> None:
@@ -33,10 +35,10 @@ class Faults:
         return Response(200, orjson.dumps(self._place.world.judge.tasks), JSON)
 
     def of_agent(self, request: Request) -> Response:
-        """POST /emulator/agents/{index}/lose, …/return and …/replace. `?how=killed` (the connection
-        breaks) or `?how=silent` (only pings tell) says how it is lost."""
+        """POST /emulator/agents/{index}/lose, …/return, …/replace and …/preempt. `?how=killed` (the
+        connection breaks) or `?how=silent` (only pings tell) says how it is lost."""
         match request.path.split("/")[3:]:
-            case [index, "lose" | "return" | "replace" as what] if request.method == "POST":
+            case [index, what] if what in _OF_AGENT and request.method == "POST":
                 agent = self._index(index)
             case _:
                 raise Refused(404, "no such page")
@@ -48,6 +50,8 @@ class Faults:
             return self._changed(lambda: world.return_agent(agent))
         if what == "replace":
             return self._changed(lambda: world.replace_agent(agent))
+        if what == "preempt":
+            return self._changed(lambda: world.preempt(agent))
         return self._changed(lambda: world.lose_agent(agent, process_died=how == "killed"))
 
     def fail_over(self, request: Request) -> Response:

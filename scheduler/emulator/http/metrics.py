@@ -3,10 +3,11 @@
 from collections import Counter
 from urllib.parse import quote
 
-from scheduler.emulator.model.bundle import total
+from scheduler.emulator.model.bundle import REVOCABLE, total
 from scheduler.emulator.model.records import TERMINAL, Framework, Tables
 from scheduler.mesos.proto.mesos_v1_pb2 import TaskState
 
+_SCALARS = ("cpus", "gpus", "mem", "disk")
 _COUNTERS = (
     "slave_registrations",
     "slave_reregistrations",
@@ -56,7 +57,7 @@ def _resources(tables: Tables) -> dict[str, float]:
     whole = total(entry.total for entry in entries)
     used = total(t.bundle for entry in entries for t in entry.tasks.values() if not t.released)
     numbers: dict[str, float] = {}
-    for name in ("cpus", "gpus", "mem", "disk"):
+    for name in (*_SCALARS, *(name + REVOCABLE for name in _SCALARS)):
         have, busy = whole.scalar(name) / 1000, used.scalar(name) / 1000
         numbers[f"master/{name}_total"] = have
         numbers[f"master/{name}_used"] = busy

@@ -181,6 +181,22 @@ class Agent:
             if process_died and not task.launch.framework.checkpoint:
                 self._forget(task.key, 0.0)
 
+    def preempt(self) -> None:
+        """Ends what runs on revocable resources, as Mesos' QoS controller does to have them back:
+        "preempted (QoS): GONE, not partition aware: LOST"."""
+        for task in list(self.tasks.values()):
+            if task.latest in TERMINAL or not task.bundle.revocable:
+                continue
+            aware = Capability.PARTITION_AWARE in _capabilities(task)
+            state = mesos.TASK_GONE if aware else mesos.TASK_LOST
+            self._judge.changed(task.key[1], state, terminal=True)
+            status = self._status(task, state, TaskStatus.SOURCE_AGENT)
+            status.reason = TaskStatus.REASON_CONTAINER_PREEMPTED
+            status.message = "Preempted to have revocable resources back"
+            self._queue(task, status)
+            if self.runner is not None:
+                self.runner.kill(*task.key, 0.0)
+
     def on_status(self, said: RunnerStatus) -> None:
         """A runner's word on a task becomes an update with a uuid, in order."""
         task = self.tasks.get((said.framework_id, said.task_id))
@@ -188,7 +204,8 @@ class Agent:
             return
         terminal = said.state in TERMINAL
         self._judge.changed(said.task_id, said.state, terminal=terminal)
-        if said.state == mesos.TASK_KILLING and not _sees_killing(task):
+        killing = said.state == mesos.TASK_KILLING
+        if killing and Capability.TASK_KILLING_STATE not in _capabilities(task):
             return
         status = self._status(task, said.state, said.source)
         if said.message:
@@ -267,6 +284,5 @@ def frameworks_of(tasks: Iterable[AgentTask]) -> dict[str, FrameworkInfo]:
     return {task.launch.framework_id: task.launch.framework for task in tasks}
 
 
-def _sees_killing(task: AgentTask) -> bool:
-    capabilities = task.launch.framework.capabilities
-    return any(one.type == Capability.TASK_KILLING_STATE for one in capabilities)
+def _capabilities(task: AgentTask) -> list[Capability.Type]:
+    return [one.type for one in task.launch.framework.capabilities]

@@ -2,7 +2,8 @@
 
 Runs every `allocation_interval` over all agents, and at once (coalesced) over those concerned when
 a framework subscribes or revives and when an agent is added. "The first eligible framework takes
-the whole agent." Shares are compared by role, then by framework, lowest dominant share first.
+the whole agent"; what may be revoked stays for the next one, if that framework cannot take it.
+Shares are compared by role, then by framework, lowest dominant share first.
 Left out: quota, weights, the tree of nested roles (a nested role is a role of its own).
 """
 
@@ -95,25 +96,28 @@ class Allocator:
         shares = _Shares(self._tables, candidates)
         for agent in free:
             for role, framework in shares.ordered():
-                if self._eligible(framework, role, agent):
-                    shares.add(role, framework, agent.free)
-                    offer = self._offers.create(framework, role, agent)
+                amounts = _offerable(framework, agent)
+                if amounts and self._eligible(framework, role, agent, amounts):
+                    shares.add(role, framework, amounts)
+                    offer = self._offers.create(framework, role, agent, amounts)
                     made.setdefault((framework.framework_id, role), []).append(offer)
-                    break
+                    if not agent.free:
+                        break
         for (framework_id, _), offers in made.items():
             event = Event(type=Event.OFFERS)
             event.offers.offers.extend(offers)
             self._tables.frameworks[framework_id].send(event)
 
-    def _eligible(self, framework: Framework, role: str, agent: AgentEntry) -> bool:
-        free = agent.free
+    def _eligible(
+        self, framework: Framework, role: str, agent: AgentEntry, amounts: Bundle
+    ) -> bool:
         minimum = self._minimums[framework.framework_id, role]
-        if minimum and not any(_quantities_contain(free, one) for one in minimum):
+        if minimum and not any(_quantities_contain(amounts, one) for one in minimum):
             return False
         # "agent has gpus and framework lacks GPU_RESOURCES: the whole agent is withheld"
         if agent.total.scalar("gpus") and not framework.can(Capability.GPU_RESOURCES):
             return False
-        if self._filtered(framework, role, agent.agent_id, free):
+        if self._filtered(framework, role, agent.agent_id, amounts):
             return False
         wanted = self._constraints.get(framework.framework_id)
         return wanted is None or constraints.admits(wanted, role, agent.info)
@@ -174,6 +178,14 @@ class _Shares:
             return 0.0
         totals = self._totals
         return max((held[name] / amount for name, amount in totals.items() if amount), default=0.0)
+
+
+def _offerable(framework: Framework, agent: AgentEntry) -> Bundle:
+    """What is free, without what may be revoked if the framework cannot take such."""
+    lasting = agent.free.lasting()
+    if lasting is agent.free or framework.can(Capability.REVOCABLE_RESOURCES):
+        return agent.free
+    return lasting
 
 
 def _minimum(info: FrameworkInfo, role: str, default: tuple[Bundle, ...]) -> tuple[Bundle, ...]:

@@ -1,8 +1,9 @@
 """Amounts of resources: what an agent has, an offer holds, a task takes.
 
 Scalars are integers in thousandths ("three decimals, rounded"), ranges are sorted, coalesced and
-closed. Only unreserved resources of the agent itself exist here: an entry with a reservation, a
-disk source, revocable or shared is well-formed, but contained in nothing that is offered.
+closed. Revocable scalars have names of their own, as the master prints them: `cpus_revocable`. Only
+unreserved resources of the agent itself exist here: an entry with a reservation, a disk source or
+shared is well-formed, but contained in nothing that is offered.
 """
 
 import math
@@ -13,6 +14,8 @@ from itertools import pairwise
 from scheduler.mesos.proto.mesos_v1_pb2 import Resource, Value
 
 Intervals = tuple[tuple[int, int], ...]
+
+REVOCABLE = "_revocable"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +58,23 @@ class Bundle:
         return dict(self.scalars).get(name, 0)
 
     def quantity(self, name: str) -> int:
-        """The amount in thousandths; of ranges, how many values they hold."""
+        """The amount in thousandths, revocable or not; of ranges, how many values they hold."""
         for kind, intervals in self.ranges:
             if kind == name:
                 return 1000 * sum(end - begin + 1 for begin, end in intervals)
-        return self.scalar(name)
+        return sum(amount for kind, amount in self.scalars if kind.removesuffix(REVOCABLE) == name)
+
+    @property
+    def revocable(self) -> bool:
+        """Something of it may be revoked."""
+        return any(name.endswith(REVOCABLE) for name, _ in self.scalars)
+
+    def lasting(self) -> "Bundle":
+        """Without what may be revoked."""
+        if not self.revocable:
+            return self
+        kept = tuple(one for one in self.scalars if not one[0].endswith(REVOCABLE))
+        return Bundle(kept, self.ranges)
 
 
 EMPTY = Bundle()
@@ -97,7 +112,8 @@ def from_resources(resources: Iterable[Resource]) -> Bundle | None:
             return None
         if resource.type == Value.SCALAR:
             thousandths = round(resource.scalar.value * 1000)
-            scalars[resource.name] = scalars.get(resource.name, 0) + thousandths
+            name = resource.name + REVOCABLE * resource.HasField("revocable")
+            scalars[name] = scalars.get(name, 0) + thousandths
         else:
             held = ranges.get(resource.name, ())
             ranges[resource.name] = _coalesce([*held, *_intervals(resource)])
@@ -113,6 +129,12 @@ def overlap(resources: Iterable[Resource]) -> str | None:
     return next((name for name, intervals in seen.items() if _overlaps(intervals)), None)
 
 
+def mixed(resources: Iterable[Resource]) -> str | None:
+    """A name of which both revocable and other resources are asked for, or None."""
+    kinds = {(resource.name, resource.HasField("revocable")) for resource in resources}
+    return next((name for name, revocable in kinds if revocable and (name, False) in kinds), None)
+
+
 def to_resources(amounts: Bundle, role: str | None, *, refined: bool) -> list[Resource]:
     """On the wire: `role` is the allocation role (MULTI_ROLE only); `refined` frameworks see no
     `role` member, the others see `"*"`."""
@@ -122,7 +144,10 @@ def to_resources(amounts: Bundle, role: str | None, *, refined: bool) -> list[Re
         result.append(Resource(name=name, type=Value.RANGES, ranges=ranges))
     for name, thousandths in amounts.scalars:
         value = Value.Scalar(value=thousandths / 1000)
-        result.append(Resource(name=name, type=Value.SCALAR, scalar=value))
+        resource = Resource(name=name.removesuffix(REVOCABLE), type=Value.SCALAR, scalar=value)
+        if name.endswith(REVOCABLE):
+            resource.revocable.SetInParent()
+        result.append(resource)
     for resource in result:
         if role is not None:
             resource.allocation_info.role = role
@@ -144,10 +169,12 @@ def to_numbers(amounts: Bundle) -> dict[str, float | str]:
 def _never_offered(resource: Resource) -> bool:
     return (
         resource.type == Value.SET
+        or resource.name.endswith(REVOCABLE)
+        or (resource.type == Value.RANGES and resource.HasField("revocable"))
         or bool(resource.reservations)
         or resource.HasField("reservation")
         or resource.role not in ("", "*")
-        or any(resource.HasField(kind) for kind in ("disk", "revocable", "shared", "provider_id"))
+        or any(resource.HasField(kind) for kind in ("disk", "shared", "provider_id"))
     )
 
 

@@ -30,11 +30,13 @@ class Offers:
         # Untouched agents of one kind offer the same resources: their messages are made once.
         self._resources: dict[tuple[Bundle, str | None, bool], list[mesos.Resource]] = {}
 
-    def create(self, framework: Framework, role: str, agent: AgentEntry) -> mesos.Offer:
-        """Offers all that is free on the agent."""
+    def create(
+        self, framework: Framework, role: str, agent: AgentEntry, amounts: Bundle
+    ) -> mesos.Offer:
+        """Offers these amounts, which are free on the agent."""
         tables = self._tables
         offer_id = f"{tables.info.id}-O{tables.next_number('offers')}"
-        offer = Offer(offer_id, framework.framework_id, agent.agent_id, role, agent.free)
+        offer = Offer(offer_id, framework.framework_id, agent.agent_id, role, amounts)
         self.hold(framework, role, agent, offer.bundle)
         tables.offers[offer_id] = offer
         framework.offer_ids.add(offer_id)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from scheduler.emulator.model.bundle import EMPTY, Bundle
+from scheduler.emulator.model.bundle import EMPTY, REVOCABLE, Bundle
 from scheduler.emulator.model.judge import Judge
 from scheduler.emulator.model.timeline import Timeline, Timer
 from scheduler.mesos.proto import mesos_v1_pb2 as mesos
@@ -254,8 +254,9 @@ class Tables:
 
 
 def scalars_of(bundles: Iterable[Bundle]) -> Counter[str]:
+    """Summed by name, revocable or not, as the sorter counts."""
     counted: Counter[str] = Counter()
     for one in bundles:
         for name, amount in one.scalars:
-            counted[name] += amount
+            counted[name.removesuffix(REVOCABLE)] += amount
     return counted

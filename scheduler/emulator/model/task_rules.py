@@ -138,6 +138,9 @@ def _resources_problem(task: TaskInfo, known: Known) -> str | None:
     asked: list[Resource] = [*task.resources, *task.executor.resources]
     if any(one.name == "gpus" and one.scalar.value % 1 for one in asked):
         return "gpus are whole numbers"
+    mixed = bundle.mixed(asked)
+    if mixed:
+        return f"revocable and other resources of '{mixed}'"
     roles = {one.allocation_info.role for one in asked if one.HasField("allocation_info")}
     if roles - {known.role}:
         return "resources of more than one allocation role, or not of the offers' role"

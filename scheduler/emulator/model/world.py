@@ -89,6 +89,10 @@ class World:
             self.registry.admitted.pop(old_id, None)
         self.return_agent(index)
 
+    def preempt(self, index: int) -> None:
+        """The agent ends what runs on its revocable resources."""
+        self.agents[index].preempt()
+
     def fail_over(self, recovering_s: float = 0.0) -> None:
         """The leading master dies; the next one starts after `recovering_s` with the registry
         alone, and the agents that are not lost come back to it."""

@@ -131,6 +131,41 @@ async def tell_failover(
     return story.steps
 
 
+async def tell_of_revocable(web: aiohttp.ClientSession) -> list[Step]:
+    """The agent has 2 revocable cpus besides its own; one framework takes such, one does not."""
+    story = Story(web)
+    async with subscribed(web, JSON) as plain:
+        await story.heard(plain, "subscribed without the capability")
+        await plain.call({"type": "TEARDOWN"})
+        await story.heard(plain, "torn down")
+    info = SUBSCRIBE["subscribe"]["framework_info"]
+    capabilities = [*info["capabilities"], {"type": "REVOCABLE_RESOURCES"}]
+    able = {"subscribe": {"framework_info": {**info, "capabilities": capabilities}}}
+    async with subscribed(web, JSON, {**SUBSCRIBE, **able}) as borrowing:
+        await story.heard(borrowing, "subscribed with it")
+        agent = story.offers[0]["agent_id"]
+        tasks = [
+            on(agent, "spare", spare(1.5)),
+            on(agent, "too-much", spare(1.0)),
+            on(agent, "mixed", spare(0.1), scalar("cpus", 0.1)),
+            on(agent, "plain", scalar("cpus", 4.0)),
+            on(agent, "other-name", scalar("cpus_revocable", 0.1)),
+        ]
+        await launch(borrowing, story.offers[0], tasks)
+        await story.heard(borrowing, "launched", "TASK_RUNNING")
+        await borrowing.call({"type": "TEARDOWN"})
+        await story.heard(borrowing, "torn down")
+    return story.steps
+
+
+def on(agent: Event, task_id: str, *cpus: Event) -> Event:
+    return {**task(agent, task_id), "resources": [*cpus, scalar("mem", 32.0)]}
+
+
+def spare(cpus: float) -> Event:
+    return {**scalar("cpus", cpus), "revocable": {}}
+
+
 async def first_life(story: Story, framework: Framework) -> None:
     await story.heard(framework, "subscribed")
     offer = story.offers[0]
@@ -206,7 +241,11 @@ def command(variable: Event) -> Event:
 
 
 def shown_resources(offer: Event) -> str:
-    scalars = {one["name"]: one["scalar"]["value"] for one in offer["resources"] if "scalar" in one}
+    scalars = {
+        one["name"] + ("_revocable" if "revocable" in one else ""): one["scalar"]["value"]
+        for one in offer["resources"]
+        if "scalar" in one
+    }
     return json.dumps({**scalars, "role": offer["allocation_info"]["role"]}, sort_keys=True)
 
 

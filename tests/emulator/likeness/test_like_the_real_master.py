@@ -9,7 +9,7 @@ import pytest
 
 from tests.emulator.http.client import DEADLINE_S, a_cluster
 from tests.emulator.likeness.requests import REQUESTS, answer
-from tests.emulator.likeness.story import Step, tell, tell_failover
+from tests.emulator.likeness.story import Step, tell, tell_failover, tell_of_revocable
 from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import RealCluster
 
@@ -82,6 +82,20 @@ async def test_a_failover_looks_the_same_on_both(real: RealCluster) -> None:
         aiohttp.ClientSession(cluster.url, timeout=STORY) as web,
     ):
         emulated = await tell_failover(web, lambda: press(web, "/emulator/failover"))
+    for told, expected in zip(emulated, genuine, strict=True):
+        assert told == expected
+
+
+async def test_revocable_resources_look_the_same_on_both(real: RealCluster) -> None:
+    await asyncio.to_thread(real.lend, 0, cpus=2.0)
+    async with aiohttp.ClientSession(real.master_url, timeout=STORY) as web:
+        genuine = await tell_of_revocable(web)
+    size = {"cpus": CPUS, "mem_mb": MEM_MB, "disk_mb": DISK_MB}
+    async with (
+        a_cluster(**size, revocable_cpus=2.0) as (cluster, _),
+        aiohttp.ClientSession(cluster.url, timeout=STORY) as web,
+    ):
+        emulated = await tell_of_revocable(web)
     for told, expected in zip(emulated, genuine, strict=True):
         assert told == expected
 
