@@ -19,6 +19,7 @@ import msgspec
 from scheduler.errors import CallsClosed, CallsFull, MasterUnavailable
 from scheduler.mesos.address import SCHEDULER_PATH, MasterAddress
 from scheduler.mesos.answers import Answer, AnswerReader
+from scheduler.mesos.sockets import make_forgetful
 
 # One write takes about so much; the transport asks for a pause when as much waits in it.
 WRITE_BYTES: Final = 256 * 1024
@@ -170,7 +171,9 @@ class CallConnection(asyncio.Protocol):
             self._loop.call_soon(self._flush)
 
     def close(self, reason: str = "closed") -> None:
-        """Ends the connection now: no byte leaves any more. Idempotent."""
+        """Ends the connection now: no byte leaves any more, nor one that the kernel holds.
+
+        Idempotent."""
         self._lose(reason)
         self._loop.call_soon(self._deliver)
 
@@ -185,6 +188,7 @@ class CallConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         # Neither asyncio nor uvloop delays small writes: both set TCP_NODELAY by themselves.
         self._transport = cast(asyncio.Transport, transport)
+        make_forgetful(transport)
         if self._lost is not None:  # abandoned meanwhile
             self._transport.abort()
             return

@@ -22,6 +22,7 @@ from scheduler.errors import MasterRefused, MasterUnavailable, RecordioError
 from scheduler.mesos.address import SCHEDULER_PATH, MasterAddress
 from scheduler.mesos.discovery import Candidates
 from scheduler.mesos.recordio import Decoder
+from scheduler.mesos.sockets import forgetful_socket
 
 PROTOBUF: Final = "application/x-protobuf"
 # Mesos' own; a SUBSCRIBED that names none, or nonsense, gets this.
@@ -137,7 +138,9 @@ async def subscribe(
         "Accept-Encoding": "identity",
         **headers,
     }
-    connector = aiohttp.TCPConnector(ssl=tls if tls is not None else True, force_close=True)
+    connector = aiohttp.TCPConnector(
+        ssl=tls if tls is not None else True, force_close=True, socket_factory=forgetful_socket
+    )
     async with aiohttp.ClientSession(
         connector=connector,
         timeout=timeout,

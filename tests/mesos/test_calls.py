@@ -53,6 +53,7 @@ class Peer(asyncio.Protocol):
         self.bodies: list[bytes] = []
         self._parsed = 0
         self.gone = asyncio.Event()
+        self.end: Exception | None = None
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -74,6 +75,7 @@ class Peer(asyncio.Protocol):
             self._on_request(self, len(self.bodies) - 1)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.end = exc
         self.gone.set()
 
     @property
@@ -493,7 +495,7 @@ async def test_close_calls_no_call_sent_that_was_not_written_yet() -> None:
         assert caller.losses == ["term ended"]
 
 
-async def test_close_drops_what_the_transport_still_holds() -> None:
+async def test_close_drops_what_the_transport_and_the_kernel_still_hold() -> None:
     class SlowPeer(Peer):
         def data_received(self, data: bytes) -> None:
             self.transport.pause_reading()
@@ -515,6 +517,8 @@ async def test_close_drops_what_the_transport_still_holds() -> None:
                 await asyncio.sleep(0)
         judge([outcome for _, outcome in caller.outcomes], peer)
         assert len(peer.bodies) < 32
+        # An orderly end would come behind all that the kernel held.
+        assert isinstance(peer.end, ConnectionResetError)
 
 
 async def test_closing_twice_is_closing_once() -> None:

@@ -275,6 +275,38 @@ async def test_calls_go_to_the_address_that_the_stream_is_connected_to(
     assert master.requests[-1].headers["host"] == f"resolves-to-nothing.invalid:{master.port}"
 
 
+async def test_a_stream_that_is_given_up_is_reset() -> None:
+    """The kernel would go on sending a SUBSCRIBE that could not be delivered, and it would take
+    the stream from a successor."""
+    end: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nMesos-Stream-Id: a-b\r\n\r\n")
+        try:
+            while await reader.read(1024):
+                pass
+            end.set_result(None)
+        except ConnectionResetError as reset:
+            end.set_exception(reset)
+        writer.close()
+
+    server = await asyncio.start_server(serve, fake_master.HOST, 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        async with subscribe(
+            open_candidates(f"http://{fake_master.HOST}:{port}", tls=False),
+            b"\x10\x01",
+            headers={},
+            tls=None,
+            limits=StreamLimits(),
+            may_speak=lambda: True,
+        ):
+            pass
+        with pytest.raises(ConnectionResetError):
+            await asyncio.wait_for(end, 10.0)
+
+
 async def test_no_subscribe_leaves_when_we_may_not_speak_any_more(master: FakeMaster) -> None:
     async with a_session(master) as running:
         running.may_speak = lambda: False
