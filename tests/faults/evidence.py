@@ -38,6 +38,13 @@ class Said(NamedTuple):
     uuid: bytes = b""
 
 
+class Claim(NamedTuple):
+    """At that time a daemon's answer had come which says that it leads."""
+
+    at: float
+    daemon: str
+
+
 class Update(NamedTuple):
     """A status update on its way to a daemon."""
 
@@ -89,6 +96,7 @@ class Evidence:
     changes: Sequence[Change] = ()
     answered: Sequence[Answered] = ()
     said: Sequence[Said] = ()
+    claims: Sequence[Claim] = ()
     updates: Sequence[Update] = ()
     lives: Sequence[Life] = ()
     finished: frozenset[str] | set[str] = frozenset()

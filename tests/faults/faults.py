@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Final
 
+from tests.faults.instance import ETCD_ANSWERS_LATE_S, Instance
 from tests.faults.masters import SESSION_S, Elected
-from tests.faults.stage import ETCD_ANSWERS_LATE_S, Instance, Stage
+from tests.faults.stage import Stage
 from tests.faults.taps import Tap
 from tests.support.waiting import wait_until
 
@@ -23,6 +24,7 @@ SURELY_ENDED_S: Final = 2 * TTL_S + 1.0
 """After so long a leader that was cut off is replaced; it may have been elected a moment before."""
 WITHOUT_QUORUM_S: Final = 20.0
 TIMES: Final = 5
+DELIVERED_S: Final = 60.0
 
 
 def leader_killed(stage: Stage, random: Random) -> None:
@@ -71,7 +73,7 @@ def leader_cut_off_from_both(stage: Stage, random: Random) -> None:
 
 def _leader_cut_off(stage: Stage, random: Random, *, etcd: bool, master: bool) -> None:
     leader = stage.await_leader()
-    taps = (leader.etcd_taps if etcd else []) + (leader.master_taps if master else [])
+    taps = (leader.etcd_taps if etcd else []) + (leader.way.taps if master else [])
     random.choice([stage.taps.hold, stage.taps.refuse])(*taps)
     if etcd:
         stage.await_leader(leader)
@@ -82,6 +84,59 @@ def _leader_cut_off(stage: Stage, random: Random, *, etcd: bool, master: bool) -
     stage.taps.heal(*taps)
 
 
+def leader_unplugged_from_etcd(stage: Stage, random: Random) -> None:
+    _leader_unplugged(stage, random, etcd=True, master=False)
+
+
+def leader_unplugged_from_master(stage: Stage, random: Random) -> None:
+    _leader_unplugged(stage, random, etcd=False, master=True)
+
+
+def leader_unplugged_from_both(stage: Stage, random: Random) -> None:
+    _leader_unplugged(stage, random, etcd=True, master=True)
+
+
+def _leader_unplugged(stage: Stage, random: Random, *, etcd: bool, master: bool) -> None:
+    """The network itself fails, one way or both. What the leader's own kernel holds for sending
+    arrives as soon as it can: nothing of that may still be said by then."""
+    leader = stage.await_leader()
+    cables = [leader.to_master] * master + [leader.to_etcd] * etcd
+    inwards, outwards = random.choice([(True, True), (True, True), (True, False), (False, True)])
+    for cable in cables:
+        assert cable is not None, "it is played with each daemon apart"
+        cable.cut(inwards=inwards, outwards=outwards)
+        # What it writes meanwhile is durable, and its calls go nowhere yet.
+        time.sleep(random.uniform(0.0, 0.5 * TTL_S))
+    if etcd:
+        stage.await_leader(leader)
+        _stands_by(leader)
+        time.sleep(random.uniform(0.0, TTL_S))
+    else:
+        time.sleep(random.uniform(1.0, SURELY_ENDED_S))
+        assert stage.leader() is leader, "a leader without a master gave up its office"
+    _plug_in(leader)
+
+
+def leader_lost_with_its_host(stage: Stage, random: Random) -> None:
+    """Nobody can reach it, and it can reach nobody; it runs on and comes back."""
+    leader = stage.await_leader()
+    for cable in random.sample(leader.cables, len(leader.cables)):
+        cable.cut()
+        time.sleep(random.uniform(0.0, 0.1 * TTL_S))
+    stage.await_leader(leader)
+    time.sleep(random.uniform(0.0, 2.0 * TTL_S))
+    _plug_in(leader)
+    _stands_by(leader)
+
+
+def _plug_in(instance: Instance) -> None:
+    """And lets come what its kernel still holds for those whom it could not reach."""
+    assert instance.host is not None
+    for cable in instance.cables:
+        cable.mend()
+    wait_until(instance.host.delivered, "what was written to be delivered", DELIVERED_S)
+
+
 def etcd_answers_lost(stage: Stage, random: Random) -> None:
     """What the leader writes arrives, the answers do not: it cannot know what became of it."""
     _answers_lost(stage, random, lambda leader: leader.etcd_taps)
@@ -89,7 +144,7 @@ def etcd_answers_lost(stage: Stage, random: Random) -> None:
 
 def master_answers_lost(stage: Stage, random: Random) -> None:
     """What the leader calls arrives, the answers and events do not."""
-    _answers_lost(stage, random, lambda leader: leader.master_taps)
+    _answers_lost(stage, random, lambda leader: leader.way.taps)
 
 
 def _answers_lost(
@@ -191,7 +246,7 @@ def all_at_once(stage: Stage, random: Random) -> None:
     hurts = [
         leader.kill,
         member.pause,
-        lambda: stage.taps.hold(*other.master_taps),
+        lambda: stage.taps.hold(*other.way.taps),
         lambda: stage.taps.refuse(*random.choice(stage.instances).etcd_taps),
         stage.master.fail_over,
     ]
@@ -236,6 +291,16 @@ ALL: Final[dict[str, Fault]] = {
         all_at_once,
     )
 }
+APART: Final[dict[str, Fault]] = {
+    fault.__name__: fault
+    for fault in (
+        leader_unplugged_from_etcd,
+        leader_unplugged_from_master,
+        leader_unplugged_from_both,
+        leader_lost_with_its_host,
+    )
+}
+"""With each daemon on a host of its own."""
 ON_REAL_MESOS: Final[dict[str, Fault]] = {
     fault.__name__: fault
     for fault in (

@@ -41,6 +41,7 @@ def violations(evidence: Evidence) -> list[str]:
         *written_after_its_term(history),
         *said_before_it_was_stored(evidence, history, known),
         *said_after_its_office(evidence, history),
+        *claimed_after_its_office(evidence, history),
         *lost_requests(evidence, history),
         *unfinished(evidence),
     ]
@@ -131,21 +132,39 @@ def written_after_its_term(history: History) -> Iterator[str]:
 
 def said_after_its_office(evidence: Evidence, history: History) -> Iterator[str]:
     """Once a successor knows that it was elected, the one before says nothing more."""
-    elected = _elected(history, evidence.answered)
+    offices = _Offices(_elected(history, evidence.answered))
     for said in evidence.said:
-        office = [(at, term) for at, term in elected if at <= said.at - LATE_S]
+        if another := offices.of_another(said.daemon, said.at):
+            yield f"{said.daemon} made the call {said.kind} {another}"
+
+
+def claimed_after_its_office(evidence: Evidence, history: History) -> Iterator[str]:
+    """Nor does it answer as if it still led."""
+    offices = _Offices(_elected(history, evidence.answered))
+    for claim in evidence.claims:
+        if another := offices.of_another(claim.daemon, claim.at):
+            yield f"{claim.daemon} said that it leads {another}"
+
+
+class _Offices:
+    """`elected`: when each term's daemon was told of its election, in order."""
+
+    def __init__(self, elected: Sequence[tuple[float, Term]]) -> None:
+        self._elected = elected
+
+    def of_another(self, daemon: str, at: float) -> str | None:
+        """That the office was surely another's then, in words; None where it was not."""
+        office = [(since, term) for since, term in self._elected if since <= at - LATE_S]
         if not office:
-            continue
-        at, term = office[-1]
+            return None
+        since, term = office[-1]
         soon = any(
-            at < later_at <= said.at + LATE_S and later.daemon == said.daemon
-            for later_at, later in elected
+            since < later_at <= at + LATE_S and later.daemon == daemon
+            for later_at, later in self._elected
         )
-        if term.daemon != said.daemon and not soon:
-            yield (
-                f"{said.daemon} made the call {said.kind} {said.at - at:.3f} s after "
-                f"{term.daemon} was elected"
-            )
+        if term.daemon == daemon or soon:
+            return None
+        return f"{at - since:.3f} s after {term.daemon} was elected"
 
 
 def _elected(history: History, answered: Sequence[Answered]) -> list[tuple[float, Term]]:

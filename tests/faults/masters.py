@@ -12,7 +12,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,7 +20,7 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 
 from tests.faults.evidence import Life, Update
-from tests.faults.taps import Tap, Taps
+from tests.faults.taps import HOST, Tap, Taps
 from tests.real_mesos.build import CannotBuild, ensure_built
 from tests.real_mesos.cluster import ASKING_FAILED, RealCluster
 from tests.support.cluster_state import TERMINAL, FrameworkState
@@ -38,12 +38,25 @@ SESSION_S: Final = 5
 Document = dict[str, Any]
 
 
+class Way(NamedTuple):
+    """How a daemon comes to its master: what it has for `master` in its settings, and what lies
+    between, to the `masters` and to `others` that say who leads."""
+
+    setting: str
+    masters: list[Tap]
+    others: list[Tap]
+
+    @property
+    def taps(self) -> list[Tap]:
+        return [*self.masters, *self.others]
+
+
 class WitnessedMaster(Protocol):
     pause_s: float
     """How long each user rests between two requests, so that its agents keep up."""
 
-    def join(self, daemon: str, taps: Taps) -> tuple[str, list[Tap]]:
-        """What that daemon has for `master` in its settings, and the taps that lie between."""
+    def join(self, daemon: str, taps: Taps, host: str = HOST) -> Way:
+        """Makes the way for that daemon, with taps at this address of ours."""
         ...
 
     def framework(self, framework_id: str) -> FrameworkState: ...
@@ -77,9 +90,9 @@ class Emulated:
         options = {"simulate": True, "agents": AGENTS, "frameworks": None}
         self._master = EmulatedMaster(folder, options)
 
-    def join(self, daemon: str, taps: Taps) -> tuple[str, list[Tap]]:
-        tap = taps.tap(daemon, self._master.url.removeprefix("http://"))
-        return f"http://{tap.address}", [tap]
+    def join(self, daemon: str, taps: Taps, host: str = HOST) -> Way:
+        tap = taps.tap(daemon, urlsplit(self._master.url).netloc, host=host)
+        return Way(f"http://{tap.address}", [tap], [])
 
     def framework(self, framework_id: str) -> FrameworkState:
         return FrameworkState(self._master.state(), framework_id)
@@ -123,15 +136,19 @@ class Elected:
             master_flags={"zk_session_timeout": f"{SESSION_S}secs"},
         )
         self._dead: list[int] = []
-        self._mirror = _Mirror(urlsplit(self.cluster.zk_url).netloc)
+        self._zookeeper = urlsplit(self.cluster.zk_url).netloc
+        self._mirror = _Mirror(self._zookeeper)
         self._watcher = _TaskWatcher(self.cluster)
         self._mirror.start()
         self._watcher.start()
 
-    def join(self, daemon: str, taps: Taps) -> tuple[str, list[Tap]]:
-        made = {url: taps.tap(daemon, urlsplit(url).netloc) for url in self.cluster.masters}
-        addresses = {urlsplit(url).netloc: tap.address for url, tap in made.items()}
-        return self._mirror.add(f"/{daemon}", addresses), list(made.values())
+    def join(self, daemon: str, taps: Taps, host: str = HOST) -> Way:
+        masters = [urlsplit(url).netloc for url in self.cluster.masters]
+        made = [taps.tap(daemon, master, host=host) for master in masters]
+        zookeeper = taps.tap(daemon, self._zookeeper, host=host)
+        there = [tap.address for tap in made]
+        self._mirror.add(f"/{daemon}", dict(zip(masters, there, strict=True)))
+        return Way(f"zk://{zookeeper.address}/{daemon}", made, [zookeeper])
 
     def framework(self, framework_id: str) -> FrameworkState:
         return FrameworkState(self.cluster.state(), framework_id)
@@ -183,17 +200,15 @@ class _Mirror(threading.Thread):
 
     def __init__(self, zookeeper: str) -> None:
         super().__init__(name="mirror", daemon=True)
-        self._zookeeper = zookeeper
         self._groups: dict[str, dict[str, str]] = {}
         self._over = threading.Event()
         retry = {"max_tries": -1, "max_delay": 0.2}
         self._client: Any = KazooClient(hosts=zookeeper, connection_retry=retry, logger=SILENT)
 
-    def add(self, path: str, addresses: dict[str, str]) -> str:
-        """The URL of a group in which masters stand with the addresses that these are mapped to."""
+    def add(self, path: str, addresses: dict[str, str]) -> None:
+        """One more group, in which masters stand with the addresses that these are mapped to."""
         self._client.ensure_path(path)
         self._groups = {**self._groups, path: addresses}
-        return f"zk://{self._zookeeper}{path}"
 
     def start(self) -> None:
         self._client.start(timeout=END_S)

@@ -8,8 +8,6 @@ Every daemon has taps of its own. `faults.py` hurts it, `judge.py` says what bec
 """
 
 import contextlib
-import os
-import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -17,73 +15,26 @@ from typing import Final, NamedTuple, Self
 
 import grpc
 
+from tests.faults.claims import Asking
 from tests.faults.etcd_witness import EtcdWitness
 from tests.faults.evidence import Evidence
+from tests.faults.instance import NAME, Instance
 from tests.faults.judge import violations
 from tests.faults.load import Load, is_batch
 from tests.faults.masters import Emulated, WitnessedMaster
 from tests.faults.reading import answers_on, connections, said_on, updates_on
 from tests.faults.settled import as_wished
-from tests.faults.taps import Tap, Taps
-from tests.support.daemon import DaemonProcess
+from tests.faults.taps import Taps
 from tests.support.etcd_cluster import EtcdCluster
+from tests.support.private_host import PrivateHost
 from tests.support.waiting import wait_until
 
 DAEMONS: Final = 3
-NAME: Final = "faults"
 PREFIX: Final = f"/offerd/{NAME}/"
 READY_S: Final = 40.0
 ELECTED_S: Final = 40.0
 SETTLED_S: Final = 60.0
 SHOWN_MAX: Final = 20
-ETCD_ANSWERS_LATE_S: Final = 0.002
-
-
-class Instance:
-    """One daemon with its taps."""
-
-    def __init__(
-        self, name: str, folder: Path, taps: Taps, etcd: EtcdCluster, master: WitnessedMaster
-    ) -> None:
-        self.name = name
-        self.etcd_taps = [
-            taps.tap(name, endpoint, answers_late_s=ETCD_ANSWERS_LATE_S)
-            for endpoint in etcd.endpoints
-        ]
-        master_setting, self.master_taps = master.join(name, taps)
-        self.paused = False
-        store = ",".join(tap.address for tap in self.etcd_taps)
-        self.daemon = DaemonProcess(folder, {})
-        self.daemon.configure(
-            {
-                "instance": name,
-                "advertise": self.daemon.url,
-                "store": f"etcd://{store}",
-                "master": master_setting,
-                "framework": {"name": NAME},
-                "offers": {"revive_interval_min": "200ms"},
-                # Those that have ended stay, for the judge to compare.
-                "batches": {"keep_count": 100_000},
-            }
-        )
-
-    @property
-    def taps(self) -> list[Tap]:
-        return [*self.etcd_taps, *self.master_taps]
-
-    def start(self) -> None:
-        self.daemon.spawn()
-
-    def kill(self) -> None:
-        self.daemon.kill9()
-
-    def pause(self) -> None:
-        os.kill(self.daemon.pid, signal.SIGSTOP)
-        self.paused = True
-
-    def resume(self) -> None:
-        os.kill(self.daemon.pid, signal.SIGCONT)
-        self.paused = False
 
 
 class Office(NamedTuple):
@@ -103,10 +54,13 @@ class Stage:
         make_master: Callable[[Path], WitnessedMaster] = Emulated,
         *,
         etcd_options: Sequence[str] = (),
+        apart: bool = False,
     ) -> None:
+        """`apart`: each daemon has a host of its own, with cables that can be cut."""
         self._stack = contextlib.ExitStack()
         self._folder = folder
         self._make_master = make_master
+        self._apart = apart
         self.etcd = EtcdCluster(folder / "etcd", network, 3, etcd_options)
         self.witness = EtcdWitness(self.etcd.endpoints, PREFIX)
         self.taps = Taps()
@@ -121,13 +75,16 @@ class Stage:
             stack.enter_context(self.taps)
             for number in range(DAEMONS):
                 name = f"daemon-{number}"
-                made = Instance(name, self._folder / name, self.taps, self.etcd, self.master)
+                host = stack.enter_context(PrivateHost()) if self._apart else None
+                made = Instance(name, self._folder / name, self.taps, self.etcd, self.master, host)
                 stack.callback(made.kill)
                 self.instances.append(made)
             for instance in self.instances:
                 instance.start()
             for instance in self.instances:
                 self.await_ready(instance)
+            apis = [(instance.name, instance.daemon.api) for instance in self.instances]
+            self._asking = stack.enter_context(Asking(apis))
             self._stack = stack.pop_all()
         return self
 
@@ -194,6 +151,8 @@ class Stage:
     def heal(self) -> None:
         """Every fault ends: all run, all is connected."""
         self.taps.heal(*(tap for instance in self.instances for tap in instance.taps))
+        for cable in (cable for instance in self.instances for cable in instance.cables):
+            cable.mend()
         self.master.heal()
         for member in self.etcd.members:
             if not member.runs:
@@ -227,7 +186,7 @@ class Stage:
     # ---- the evidence ---------------------------------------------------------------------------
 
     def evidence(self, load: Load) -> Evidence:
-        to_master = connections(tap for each in self.instances for tap in each.master_taps)
+        to_master = connections(tap for each in self.instances for tap in each.way.masters)
         to_etcd = connections(tap for each in self.instances for tap in each.etcd_taps)
         # The last acknowledgements may be on their way: what follows from something is read before
         # it, so that nothing seems to come from nowhere.
@@ -242,6 +201,7 @@ class Stage:
             changes=self.witness.history(),
             answered=answered,
             said=said,
+            claims=self._asking.claims,
             updates=updates,
             lives=lives,
             finished=finished,

@@ -44,8 +44,9 @@ class Tap:
     for them comes by first.
     """
 
-    def __init__(self, daemon: str, target: str, answers_late_s: float) -> None:
+    def __init__(self, daemon: str, target: str, host: str, answers_late_s: float) -> None:
         self.address = ""
+        self._host = host
         self.connections: list[Connection] = []
         self._daemon = daemon
         self._target = target
@@ -58,9 +59,9 @@ class Tap:
         self._server: asyncio.Server | None = None
 
     async def listen(self) -> None:
-        self._server = await asyncio.start_server(self._accept, HOST, 0)
+        self._server = await asyncio.start_server(self._accept, self._host, 0)
         port = self._server.sockets[0].getsockname()[1]
-        self.address = f"{HOST}:{port}"
+        self.address = f"{self._host}:{port}"
 
     async def close(self) -> None:
         self._refuses = True
@@ -178,8 +179,11 @@ class Taps:
         self._thread.join(DEADLINE_S)
         self._loop.close()
 
-    def tap(self, daemon: str, target: str, *, answers_late_s: float = 0.0) -> Tap:
-        made = Tap(daemon, target, answers_late_s)
+    def tap(
+        self, daemon: str, target: str, *, host: str = HOST, answers_late_s: float = 0.0
+    ) -> Tap:
+        """One more. `host` is where it listens: an address of ours that the daemon can reach."""
+        made = Tap(daemon, target, host, answers_late_s)
         self._run(made.listen())
         self._taps.append(made)
         return made

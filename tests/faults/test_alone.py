@@ -65,7 +65,7 @@ def test_a_full_disk_loses_nothing_even_if_the_daemon_dies_of_it(
     seed: int, tmp_path: Path, taps: Taps, master: Emulated
 ) -> None:
     random = Random(seed)
-    setting, between = master.join("alone", taps)
+    setting, between, _ = master.join("alone", taps)
     with small_disk(tmp_path / "disk", "8m") as disk, DaemonProcess(tmp_path / "d", {}) as daemon:
         settings = {
             "master": setting,
@@ -96,7 +96,7 @@ def test_two_daemons_with_one_framework_id_do_not_fight_for_ever(
     tmp_path: Path, taps: Taps, master: Emulated
 ) -> None:
     """Each takes the stream from the other; one of them gives up and says why. Tasks run on."""
-    setting, between = master.join("either", taps)
+    setting, between, _ = master.join("either", taps)
     with (
         DaemonProcess(tmp_path / "one", {"master": setting}) as one,
         DaemonProcess(tmp_path / "other", {"master": setting}) as other,

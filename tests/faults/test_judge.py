@@ -10,6 +10,7 @@ import pytest
 from tests.faults.evidence import (
     Answered,
     Change,
+    Claim,
     Evidence,
     Life,
     Outcome,
@@ -208,6 +209,11 @@ def test_what_is_in_order_passes() -> None:
             id="the old leader subscribes",
         ),
         pytest.param(
+            replace(ORDERLY, claims=[Claim(14.0, FIRST), Claim(15.6, FIRST)]),
+            "daemon-0 said that it leads 0.600 s after daemon-1 was elected",
+            id="the old leader says that it leads",
+        ),
+        pytest.param(
             asked((RUN, 11.2, DONE), (STOP, 19.0, DONE)),
             "stop', instances=0) was answered with success and is not stored",
             id="a request that was lost",
@@ -254,6 +260,10 @@ def test_each_violation_is_caught(evidence: Evidence, said: str) -> None:
         pytest.param(
             replace(ORDERLY, said=sorted([*ORDERLY.said, Said(15.2, FIRST, "RECONCILE")])),
             id="a call that lay in a queue for a moment",
+        ),
+        pytest.param(
+            replace(ORDERLY, claims=[Claim(14.9, FIRST), Claim(15.2, FIRST), Claim(15.9, SECOND)]),
+            id="an answer that was on its way while another was elected",
         ),
         pytest.param(
             replace(

@@ -17,6 +17,7 @@ from tests.faults import faults
 from tests.faults.masters import Emulated, WitnessedMaster, elected_masters
 from tests.faults.settings import LEAN_SEEDS, SEEDS
 from tests.faults.stage import Stage
+from tests.support.private_host import ensure_private_hosts
 
 NETWORK: Final = "127.77.51"
 DEADLINE_S: Final = 300.0
@@ -42,6 +43,15 @@ def test_nothing_is_lost_or_doubled_under(name: str, seed: int, tmp_path: Path) 
     _play([faults.ALL[name]], Random(f"{name}-{seed}"), tmp_path, seed, etcd_options=options)
 
 
+@pytest.mark.skipif(not SEEDS, reason="make faults SEEDS=n")
+@pytest.mark.parametrize(("name", "seed"), [*itertools.product(faults.APART, range(SEEDS or 1))])
+def test_nothing_is_lost_or_doubled_on_hosts_apart_under(
+    name: str, seed: int, tmp_path: Path
+) -> None:
+    ensure_private_hosts()
+    _play([faults.APART[name]], Random(f"{name}-{seed}"), tmp_path, seed, apart=True)
+
+
 @pytest.mark.real_mesos
 @pytest.mark.skipif(not SEEDS, reason="make faults SEEDS=n")
 @pytest.mark.parametrize(
@@ -61,8 +71,9 @@ def _play(
     seed: int,
     make_master: Callable[[Path], WitnessedMaster] = Emulated,
     etcd_options: Sequence[str] = (),
+    apart: bool = False,
 ) -> None:
-    with Stage(folder, NETWORK, make_master, etcd_options=etcd_options) as stage:
+    with Stage(folder, NETWORK, make_master, etcd_options=etcd_options, apart=apart) as stage:
         with stage.load(seed) as load:
             for scene in scenes:
                 load.await_work()

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -38,17 +38,30 @@ def free_port(host: str = HOST) -> int:
 
 class DaemonProcess:
     """`offerd run` in a folder of its own. `settings` is what the file holds beside the address
-    to listen on and the store, as a mapping."""
+    to listen on and the store, as a mapping. `host` and `port` are where it listens: at a free port
+    of this process's own address, where nothing is said. `token` is what it asks users for, and
+    `inside` what its command begins with."""
 
-    def __init__(self, folder: Path, settings: Settings) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        *,
+        host: str = HOST,
+        port: int | None = None,
+        token: str | None = None,
+        inside: Sequence[str] = (),
+    ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.store = folder / "offerd.db"
         self.log = folder / "daemon.log"
         self.errors = folder / "daemon.err"
-        self.port = free_port()
-        self.url = f"http://{HOST}:{self.port}"
-        self.api = RestClient(HOST, self.port)
+        self.port = free_port() if port is None else port
+        self.url = f"http://{host}:{self.port}"
+        self.api = RestClient(host, self.port, token=token)
+        self._address = f"{host}:{self.port}"
+        self._inside = inside
         self._file = folder / "offerd.yaml"
         self._process: subprocess.Popen[bytes] | None = None
         self.configure(settings)
@@ -67,7 +80,7 @@ class DaemonProcess:
     def configure(self, settings: Settings) -> None:
         """Writes the settings file anew, for the next start."""
         # JSON is YAML.
-        complete = {"listen": f"{HOST}:{self.port}", "store": f"sqlite:{self.store}", **settings}
+        complete = {"listen": self._address, "store": f"sqlite:{self.store}", **settings}
         self._file.write_text(json.dumps(complete, indent=1))
 
     def start(self) -> Self:
@@ -82,7 +95,7 @@ class DaemonProcess:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("OFFERD_")}
         with self.log.open("ab") as log, self.errors.open("ab") as errors:
             self._process = subprocess.Popen(
-                [*OFFERD, "run", "-c", str(self._file)],
+                [*self._inside, *OFFERD, "run", "-c", str(self._file)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=errors,
