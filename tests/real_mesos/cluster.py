@@ -261,6 +261,13 @@ class RealCluster:
         self._start_agent(index)
         self._wait_for_agents()
 
+    def reserve(self, index: int, *resources: State) -> None:
+        """An operator reserves resources of agent `index`; they are given as they will be."""
+        agent_id = {"value": self._agent(index)["id"]}
+        reserved = {"agent_id": agent_id, "resources": list(resources)}
+        call = {"type": "RESERVE_RESOURCES", "reserve_resources": reserved}
+        self._http.call(self._claimed.master(self.leader()), call)
+
     def lend(self, index: int, **resources: float) -> None:
         """Agent `index` has so much to spare, as revocable resources besides its own, until it
         registers again."""

@@ -1,4 +1,4 @@
-"""A test's own view of a cluster: GET on the operator endpoints of one node, with a deadline."""
+"""A test as the operator of a cluster: requests to one node, with a deadline."""
 
 import base64
 import contextlib
@@ -29,13 +29,22 @@ class OperatorHttp:
 
     def get(self, endpoint: Endpoint, path: str) -> State:
         """The JSON answer. Raises RefusedError, OSError or HTTPException."""
+        answer: State = json.loads(self._ask(endpoint, "GET", path, None))
+        return answer
+
+    def call(self, endpoint: Endpoint, call: State) -> None:
+        """A call of the v1 operator API that changes something. Raises as `get`."""
+        self._ask(endpoint, "POST", "/api/v1", json.dumps(call))
+
+    def _ask(self, endpoint: Endpoint, method: str, path: str, body: str | None) -> bytes:
         connection = connect(endpoint.address, endpoint.port, REQUEST_DEADLINE_S, self._tls)
+        headers = {**self._headers, "Content-Type": "application/json"} if body else self._headers
         with contextlib.closing(connection):
-            connection.request("GET", path, headers=self._headers)
+            connection.request(method, path, body, headers)
             response = connection.getresponse()
-            if response.status != 200:
-                raise RefusedError(f"{endpoint} answered {response.status} to {path}")
-            answer: State = json.load(response)
+            answer = response.read()
+            if response.status not in (200, 202):
+                raise RefusedError(f"{endpoint} answered {response.status} to {path}: {answer!r}")
             return answer
 
 
