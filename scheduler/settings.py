@@ -129,7 +129,7 @@ class Offers(Body):
     gather_s: Duration = Field(
         default=_OFFERS.gather_s,
         alias="gather",
-        description="with much waiting, offers wait so long for others of the same allocation",
+        description="with much waiting, offers that are not enough for all wait so long for others",
     )
     gather_when_waiting: Annotated[int, whole(1, 1_000_000)] = Field(
         default=_OFFERS.gather_when_waiting,

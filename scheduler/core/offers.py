@@ -14,14 +14,19 @@ from scheduler.core.desk import Desk
 from scheduler.core.effects import Decline
 from scheduler.core.model.ids import OfferId, Role
 from scheduler.core.model.offer import Offer
+from scheduler.core.model.resources import SCALAR_NAMES, values_of
 from scheduler.core.placement.rows import Rows
 from scheduler.core.wishes import REFUSE_S_MIN, Wishes
+
+ADDED_UP_MAX = 500
+"""Jobs whose needs are added up to tell whether what is held is enough for all."""
 
 
 class Offers:
     """`_came` says when each offer came (monotonic), the oldest first; those that have gone are
     dropped when they come to the front. `_usable` has the roles that hold any, and from when on
-    they may be used: None is not decided yet."""
+    they may be used: None is not decided yet. `_weighed` are those of which it is known whether
+    they hold enough for all."""
 
     def __init__(self, desk: Desk, wishes: Wishes) -> None:
         self._desk = desk
@@ -29,6 +34,7 @@ class Offers:
         self.rows = Rows()
         self._came: deque[tuple[float, OfferId]] = deque()
         self._usable: dict[Role, float | None] = {}
+        self._weighed: set[Role] = set()
         self._hold_ends: float | None = None
 
     def forget(self) -> None:
@@ -36,25 +42,33 @@ class Offers:
         self.rows.clear()
         self._came.clear()
         self._usable.clear()
+        self._weighed.clear()
 
     def add(self, offers: Iterable[Offer]) -> None:
         mono = self._desk.now.mono
         for offer in offers:
             self.rows.add(offer)
             self._came.append((mono, offer.offer_id))
+            self._weighed.discard(offer.role)
             if offer.role not in self._usable:
                 self._usable[offer.role] = None
                 self._wishes.offered(offer.role)
 
     def may_use(self, role: Role) -> bool:
         """With much to be tried, what comes within a moment is looked at together: packed better,
-        and the long queue gone through once. With little, the first that fits is used now."""
+        and the long queue gone through once. With little, the first that fits is used now; and so
+        is what is enough for all, since no other offer would start a task more."""
         if role not in self._usable:
             return False
         usable_at = self._usable[role]
         if usable_at is None:
             usable_at = self._usable[role] = self._usable_from(role)
-        return usable_at <= self._desk.now.mono
+        mono = self._desk.now.mono
+        if usable_at > mono and role not in self._weighed:
+            self._weighed.add(role)
+            if self._enough_for_all(role):
+                usable_at = self._usable[role] = mono
+        return usable_at <= mono
 
     def _usable_from(self, role: Role) -> float:
         desk, policy = self._desk, self._desk.policy.offers
@@ -63,6 +77,21 @@ class Offers:
         at = desk.now.mono + policy.gather_s
         desk.deadlines.add(at, Due.OFFERS)
         return at
+
+    def _enough_for_all(self, role: Role) -> bool:
+        """By amounts alone. Very many jobs are not added up: they are looked at together."""
+        groups = self._desk.queue.few_awake(role, ADDED_UP_MAX)
+        if groups is None:
+            return False
+        asked = [0] * len(SCALAR_NAMES)
+        for group in groups:
+            each = values_of(self._desk.state.jobs[group.job].spec.template.amounts)
+            count = len(group.active)
+            asked = [sum_ + count * amount for sum_, amount in zip(asked, each, strict=True)]
+        self.rows.sync()
+        held = self.rows.in_role(role)
+        free = [self.rows.free(name)[held].sum() for name in SCALAR_NAMES]
+        return all(have >= need for have, need in zip(free, asked, strict=True))
 
     # --- after each step -------------------------------------------------------------------------
 

@@ -61,6 +61,32 @@ def test_with_much_waiting_what_comes_within_a_moment_is_looked_at_together() ->
     assert accept.offer_ids == ("o1", "o2")
 
 
+def test_what_is_enough_for_all_that_waits_is_not_gathered() -> None:
+    harness = connected()
+    harness.apply(a_batch(instances=1000))
+    first = harness.offer(an_offer("o1", cpus=500_000, mem=64_000_000))
+    assert harness.launched(first) == []
+    second = harness.offer(an_offer("o2", an_agent("a2"), cpus=500_000, mem=64_000_000))
+    assert len(harness.launched(second)) == 1000
+
+
+def test_what_is_enough_by_one_resource_alone_is_gathered() -> None:
+    harness = connected()
+    harness.apply(a_batch(instances=1000))
+    offered = harness.offer(an_offer("o1", cpus=1_000_000, mem=128_000))
+    assert harness.launched(offered) == []
+    assert harness.calls_of(Accept, harness.pass_time(0.21)) != []
+
+
+def test_what_was_gathered_for_a_job_that_was_stopped_is_declined_when_more_comes() -> None:
+    harness = connected()
+    harness.apply(a_batch(instances=1000))
+    harness.offer(an_offer("o1"))
+    harness.stop("numbers")
+    calls = harness.offer(an_offer("o2", an_agent("a2")))
+    assert declines(harness, calls) == [("o1", "o2")]
+
+
 def test_a_burst_is_not_waited_for_longer_than_from_its_first_offer() -> None:
     harness = connected()
     harness.apply(a_batch(instances=1000))
