@@ -10,7 +10,7 @@ Neighbour: `picking.py`, which takes the best.
 import numpy as np
 
 from scheduler.core.model.job import Spread
-from scheduler.core.placement.columns import Mask
+from scheduler.core.placement.columns import Codes, Indexes, Mask
 from scheduler.core.placement.filters import admitting
 from scheduler.core.placement.group import Group
 from scheduler.core.placement.rows import Column, Rows
@@ -41,9 +41,13 @@ class Evenness:
 
     def scores(self) -> Column:
         """By code, as of now."""
-        wanted = np.maximum(self._wanted, 1)
-        scores = FULL - FULL * (self.tally.by_code * 100 * PERCENT) // wanted
-        scores[self._wanted == 0] = -FULL
+        return self.scores_at(np.arange(len(self._wanted)), self.tally.by_code)
+
+    def scores_at(self, codes: Codes | Indexes, tasks: Column) -> Column:
+        """Of values that have so many tasks."""
+        wanted = self._wanted[codes]
+        scores = FULL - FULL * (tasks * 100 * PERCENT) // np.maximum(wanted, 1)
+        scores[wanted == 0] = -FULL
         return self.weight * np.maximum(scores, -FULL)
 
     def score(self, row: int) -> int:

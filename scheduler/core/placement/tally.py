@@ -33,6 +33,9 @@ class Tally:
         """How many tasks have the row's value."""
         return int(self.by_code[self.codes[row]])
 
+    def of_rows(self, rows: Indexes) -> Indexes:
+        return self.by_code[self.codes[rows]]
+
     @property
     def any(self) -> bool:
         """There is a task."""
@@ -50,12 +53,14 @@ class Tally:
         """How many values are seen."""
         return int(self.seen.sum()) + len(self.elsewhere)
 
-    def least(self, expected: int) -> int:
-        """The fewest tasks that any of the values has; if `expected` more than are seen, there is
-        one that has none."""
-        if self.values < expected:
+    def least(self, expected: int, by_code: Indexes | None = None) -> int:
+        """The fewest tasks that any of the values has, or has `by_code`; if `expected` more than
+        are seen, there is one that has none."""
+        if self.values < expected or not self.values:
             return 0
-        return min([*self.by_code[self.seen].tolist(), *self.elsewhere.values()], default=0)
+        tasks = self.by_code if by_code is None else by_code
+        fewest = [int(tasks[self.seen].min())] if self.seen.any() else []
+        return min([*fewest, *self.elsewhere.values()])
 
     def allowed(self, constraint: Constraint) -> Mask:
         """By code, whether one more task may have the value."""
