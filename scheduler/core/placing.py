@@ -36,6 +36,11 @@ SEARCHED_ROWS_A_ROW = 1000
 """What trying one group costs of the budget, even if nothing fits: this much, and one more for so
 many rows held. Making an attempt costs 1."""
 
+DECISION_INSTANCES_MAX = 500
+ONE_BY_ONE_MAX = 32
+"""Instances of one group that are placed at once, and those for which rows have to be chosen one
+after another: a decision takes 2 ms at most with 10,000 agents. The rest follows in the same step,
+when it is the group's turn again and the budget lasts."""
 
 UNTRIED_MAX = 500
 """Groups looked at to tell whether any of them may still use what is left of a row."""
@@ -76,7 +81,7 @@ class Placing:
             turns = self._turns_of(role)
             while left > 0 and (waiting := turns.next()) is not None:
                 if desk.queue.is_awake(waiting):
-                    most = min(left, turns.instances_max)
+                    most = min(left, turns.instances_max, DECISION_INSTANCES_MAX)
                     placed = self._place_group(waiting, most, launches)
                     left -= max(placed, group_cost)
                 turns.over(again=desk.queue.is_awake(waiting))
@@ -135,7 +140,7 @@ class Placing:
         seed = desk.random.getrandbits(32)
         group = present_group(desk.state, job, desk.now.wall, seed)
         indexes = list(islice(waiting.active, min(limit, len(waiting.active))))
-        placed = place(rows, group, len(indexes))
+        placed = place(rows, group, len(indexes), ONE_BY_ONE_MAX)
         waiting.shortfall = placed.shortfall
         waiting.tries += 1
         following = iter(indexes)
@@ -155,7 +160,7 @@ class Placing:
         if made:
             for other in desk.state.neighbours.asking_for(job.id):
                 desk.queue.call(other)
-        if made < len(indexes):
+        if made + placed.later < len(indexes):
             if job.counted_by:
                 group = present_group(desk.state, job, desk.now.wall)
             desk.queue.park(waiting, group, desk.now.mono)

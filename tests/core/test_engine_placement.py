@@ -97,6 +97,20 @@ def test_spread_goes_on_from_what_runs() -> None:
     assert Counter(second) == {("web", "S-a1"): 3, ("web", "S-a2"): 1}
 
 
+def test_a_large_job_is_placed_in_one_step_by_several_decisions() -> None:
+    harness = connected()
+    spreads = Preferences(spread=(Spread("zone"), Spread("rack")))
+    harness.apply(a_service("web", instances=100, prefer=spreads))
+    agents = [
+        an_agent(f"a{number}", zone=f"z{number % 2}", rack=f"r{number % 3}") for number in range(6)
+    ]
+
+    placed = offered(harness, *agents, cpus=20_000)
+
+    racks = Counter(int(agent.removeprefix("S-a")) % 3 for _, agent in placed)
+    assert sorted(racks.values()) == [33, 33, 34]
+
+
 def test_a_changed_preference_replaces_nothing() -> None:
     harness = connected()
     harness.apply(a_service("web", instances=2))

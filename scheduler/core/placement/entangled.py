@@ -1,140 +1,126 @@
 """Chooses rows one instance at a time, for rules that do not form a chain (`rules.py`): a choice
 bears on the next in ways that are seen only by making it.
 
-Rows with the same values of the attributes that are spread or grouped by form a line (`lines.py`),
-so each choice looks at the heads of lines and not at rows. As instances are placed, a line's score
-only sinks and a row's room only shrinks, so a heap that is a little behind is put right by looking
-again at what stands on top. Only `group_by` lets in later what it barred.
+Rows with the same values of all that is counted form a line, of which only the first that has room
+is compared with those of other lines. Rows that rank anew with each instance they take are lines by
+themselves.
 """
 
-import heapq
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
-from scheduler.core.placement.lines import Entry, Key, Limits, Lines
+from scheduler.core.placement.columns import Codes, Indexes, Mask
 from scheduler.core.placement.ranking import Ranking
 from scheduler.core.placement.rows import Column
-from scheduler.core.placement.rules import NO_LIMIT, Rule
-from scheduler.core.placement.slots import Candidates
-from scheduler.core.placement.tally import Tally
+from scheduler.core.placement.rules import Rule
+from scheduler.core.placement.slots import Candidates, together
 
-FIRST: Key = (-(1 << 62), 0, 0)
-"""Before all others, to be looked at."""
+BARRED: Final = 1 << 50
+"""Added to the grade of a line for each `group_by` that bars its value: worse than any other."""
 
-
-class _Floor:
-    """A `group_by`: only values that have as few tasks as any may have one more."""
-
-    __slots__ = ("_at_least", "_expected", "least", "tally")
-
-    def __init__(self, expected: int, tally: Tally) -> None:
-        self.tally = tally
-        self._expected = expected
-        self._look()
-
-    def _look(self) -> None:
-        tally = self.tally
-        self.least = tally.least(self._expected)
-        self._at_least = int((tally.by_code[tally.seen] == self.least).sum())
-        self._at_least += list(tally.elsewhere.values()).count(self.least)
-        self._at_least += max(self._expected - tally.values, 0)
-
-    def allows(self, row: int) -> bool:
-        return self.tally.of(row) <= self.least
-
-    def rises(self) -> bool:
-        """One of the least values has one more task; True when no other was as low."""
-        self._at_least -= 1
-        if self._at_least:
-            return False
-        self._look()
-        return True
+CLOSED: Final = 1 << 60
+"""The grade of a line that takes no more, beyond any number of bars."""
 
 
-class Picker:
-    def __init__(self, rules: Sequence[Rule], ranking: Ranking) -> None:
-        self._ranking = ranking
-        self._tallies = [rule.tally for rule in rules]
-        self._limits = Limits([(rule.tally, rule.most) for rule in rules if rule.most < NO_LIMIT])
-        self._floors = [_Floor(rule.level, rule.tally) for rule in rules if rule.level is not None]
-        self._evenness = [one for rule in rules for one in rule.evenness]
-        self._telling = [rule.tally for rule in rules if rule.tells]
+class _Counted:
+    """A rule and the value of each line. Values that have more tasks than `_least` are barred."""
 
-    def pick(self, candidates: Candidates, count: int) -> dict[int, int]:
-        """How many instances each row takes, in the order in which rows are first chosen."""
-        taken: defaultdict[int, int] = defaultdict(int)
-        lines = self._lines(candidates)
-        keys = self._first_keys(lines)
-        unopened = self._level_unopened(lines, keys)
-        heap: list[tuple[Key, int]] = []
-        barred: list[int] = []
-        while count:
-            while unopened and (not heap or tuple(keys[unopened[-1]].tolist()) < heap[0][0]):
-                heapq.heappush(heap, (FIRST, unopened.pop()))
-            if not heap:
-                break
-            key, number = heap[0]
-            head = lines[number].head()
-            if head is None:
-                heapq.heappop(heap)
-            elif not all(floor.allows(head.row) for floor in self._floors):
-                heapq.heappop(heap)
-                barred.append(number)
-            elif (now := self._key(head)) > key:
-                heapq.heapreplace(heap, (now, number))
-            else:
-                taken[head.row] += 1
-                lines[number].take(head, head.rank + self._step(head.row, taken[head.row]))
-                count -= 1
-                heapq.heapreplace(heap, (FIRST, number))
-                if self._count(head.row):
-                    heap += [(FIRST, other) for other in barred]
-                    heapq.heapify(heap)
-                    barred.clear()
-                    unopened = self._level_unopened(lines, keys)
-        return dict(taken)
+    __slots__ = ("_at_least", "_codes", "_least", "_rule", "_tally")
 
-    # --- lines -----------------------------------------------------------------------------------
+    def __init__(self, rule: Rule, codes: Codes) -> None:
+        self._rule = rule
+        self._codes = codes
+        self._tally = rule.tally
+        if rule.level is not None:
+            self._look(rule.level)
 
-    def _lines(self, candidates: Candidates) -> Lines:
-        """Candidates come the fullest first; what ranks alike stays in that order."""
-        rows, disliking = candidates.rows, candidates.disliking
-        ranks = self._ranking.first(rows)
-        told_apart = [tally.codes[rows] for tally in self._telling]
-        entries = np.stack([disliking, ranks, rows, candidates.capacity], axis=1)
-        order = np.lexsort(np.stack([rows, ranks, disliking, *told_apart]))
-        return Lines(entries[order], [codes[order] for codes in told_apart], self._limits)
+    def _look(self, expected: int) -> None:
+        tally = self._tally
+        self._least = tally.least(expected)
+        self._at_least = int((tally.by_code[tally.seen] == self._least).sum())
+        self._at_least += list(tally.elsewhere.values()).count(self._least)
+        self._at_least += max(expected - tally.values, 0)
 
-    def _first_keys(self, lines: Lines) -> Column:
-        """How well each line does before anything is taken: it will never do better."""
-        keys = lines.heads[:, :3].copy()
-        for one in self._evenness:
-            keys[:, 0] -= one.scores()[one.tally.codes[keys[:, 2]]]
-        return keys
+    def badness(self) -> Column:
+        """What the rule adds to the grades, as of now."""
+        tasks = self._tally.by_code[self._codes]
+        bad = np.zeros(len(self._codes), np.int64)
+        for one in self._rule.evenness:
+            bad -= one.scores_at(self._codes, tasks)
+        if self._rule.level is not None:
+            bad[tasks > self._least] += BARRED
+        return bad
 
-    def _level_unopened(self, lines: Lines, keys: Column) -> list[int]:
-        """The lines that were not looked at and may be, the best last."""
-        level = lines.unopened()
-        for floor in self._floors:
-            level &= floor.tally.by_code[floor.tally.codes[keys[:, 2]]] <= floor.least
-        numbers = np.flatnonzero(level)
-        worse = np.lexsort(keys[numbers, ::-1].T)
-        best_last: list[int] = numbers[worse[::-1]].tolist()
-        return best_last
+    def count(self, line: int, grade: Column) -> None:
+        """An instance goes to the line: grade those of its value anew."""
+        rule, tally, code = self._rule, self._tally, int(self._codes[line])
+        tasks = int(tally.by_code[code])
+        tally.by_code[code] = tasks + 1
+        alike = np.equal(self._codes, code)
+        for one in rule.evenness:
+            grade[alike] += one.score(code, tasks) - one.score(code, tasks + 1)
+        if rule.level is not None:
+            grade[alike] += BARRED
+            self._at_least -= 1
+            if not self._at_least:
+                self._look(rule.level)
+                grade[tally.by_code[self._codes] == self._least] -= BARRED
+        if tasks + 1 >= rule.most:
+            grade[alike] = CLOSED
 
-    # --- what is better --------------------------------------------------------------------------
 
-    def _step(self, row: int, took: int) -> int:
-        return int(self._ranking.step(np.array([row]), np.array([took]))[0])
+def choose(
+    candidates: Candidates, rules: Sequence[Rule], ranking: Ranking, count: int
+) -> dict[int, int]:
+    """How many instances each row takes, in the order in which rows are first chosen."""
+    order, heads = _in_lines(candidates, rules, ranking)
+    rows, room = candidates.rows[order], candidates.capacity[order]
+    disliking, ranks = candidates.disliking[order], ranking.first(candidates.rows)[order]
+    counted = [_Counted(rule, rule.tally.codes[rows[heads]]) for rule in rules]
+    ends = np.append(heads[1:], len(rows))
+    rank, grade = ranks[heads], disliking[heads]
+    for one in counted:
+        grade += one.badness()
+    taken: defaultdict[int, int] = defaultdict(int)
+    for _ in range(count):
+        best = grade.min(initial=CLOSED)
+        if best >= BARRED // 2:
+            break
+        alike = np.flatnonzero(grade == best)
+        line = int(alike[rank[alike].argmin()])
+        for one in counted:
+            one.count(line, grade)
+        at = heads[line]
+        row = int(rows[at])
+        taken[row] += 1
+        room[at] -= 1
+        if room[at]:
+            rank[line] += ranking.step(rows[at : at + 1], np.array([taken[row]]))[0]
+        elif at + 1 < ends[line]:
+            heads[line] = at + 1
+            grade[line] += disliking[at + 1] - disliking[at]
+            rank[line] = ranks[at + 1]
+        else:
+            grade[line] = CLOSED
+    return dict(taken)
 
-    def _key(self, head: Entry) -> Key:
-        evenness = sum([one.score(head.row) for one in self._evenness])
-        return head.disliking - evenness, head.rank, head.row
 
-    def _count(self, row: int) -> bool:
-        """The row took one more; True when that opened values to others."""
-        for tally in self._tallies:
-            tally.place(row)
-        return any([floor.rises() for floor in self._floors])
+def _in_lines(
+    candidates: Candidates, rules: Sequence[Rule], ranking: Ranking
+) -> tuple[Indexes, Indexes]:
+    """The candidates line by line, in each the best first; and where lines begin."""
+    rows = candidates.rows
+    if not ranking.settled:
+        return np.argsort(rows), np.arange(len(rows))
+    order: Indexes = np.argsort(candidates.disliking, kind="stable")
+    for rule in rules:
+        order = order[together(rule.tally.codes[rows[order]])]
+    begins: Mask = np.zeros(len(rows), np.bool_)
+    begins[:1] = True
+    for rule in rules:
+        codes = rule.tally.codes[rows[order]]
+        begins[1:] |= codes[1:] != codes[:-1]
+    return order, np.flatnonzero(begins)

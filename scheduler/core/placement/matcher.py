@@ -37,28 +37,32 @@ Share = tuple[int, int]
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """The rows to fill, in order; `shortfall` is None when they take all instances."""
+    """The rows to fill, in order; `shortfall` is None when they take all instances, but for the
+    `later` ones, which were too many to choose for now."""
 
     shares: tuple[Share, ...]
     shortfall: Shortfall | None = None
+    later: int = 0
 
     @property
     def instances(self) -> int:
         return sum([instances for _, instances in self.shares])
 
 
-def place(rows: Rows, group: Group, count: int) -> Placed:
-    """Choose rows for `count` instances, as many as fit."""
+def place(rows: Rows, group: Group, count: int, one_by_one_max: int = INSTANCES_MAX) -> Placed:
+    """Choose rows for `count` instances, as many as fit. Of those for which one row has to be
+    chosen after another, no more than `one_by_one_max`."""
     rows.sync()
     fitting = _fitting(rows, group)
     leaving = rows.leaving_before(group.stays_until)
     if leaving is not None:
-        placed = Placed(_choose(rows, group, fitting, ~leaving & fitting, count))
-        if placed.instances == count:
+        among = ~leaving & fitting
+        placed = _choose(rows, group, fitting, among, count, one_by_one_max)
+        if count - placed.instances == placed.later:
             return placed
-    placed = Placed(_choose(rows, group, fitting, fitting, count))
+    placed = _choose(rows, group, fitting, fitting, count, one_by_one_max)
     missing = count - placed.instances
-    if not missing:
+    if missing == placed.later:
         return placed
     return Placed(placed.shares, _explain(rows, group, fitting, placed.shares, missing))
 
@@ -120,13 +124,16 @@ class _Cutter:
 # --- choosing ------------------------------------------------------------------------------------
 
 
-def _choose(rows: Rows, group: Group, fitting: Mask, among: Mask, count: int) -> tuple[Share, ...]:
+def _choose(
+    rows: Rows, group: Group, fitting: Mask, among: Mask, count: int, one_by_one_max: int
+) -> Placed:
     """The first rows in order that take the instances, each filled before the next, where there is
     no more to it. `among` are those of the `fitting` rows that are to be used."""
     counted = counted_among(group.constraints)
     if group.prefer != NO_PREFERENCES or counted not in ([], [UNIQUE_HOST]):
-        capacity = np.minimum(_capacity(rows, group, np.arange(rows.size)), count)
-        return pick(rows, group, fitting, among, capacity, count)
+        capacity = _capacity(rows, group, np.arange(rows.size))
+        picked = pick(rows, group, fitting, among, capacity, count, one_by_one_max)
+        return Placed(picked.shares, later=picked.later)
     if counted:
         among = among & ~rows.among(HOSTNAME, group.taken_hosts)
     order = rows.order
@@ -138,7 +145,7 @@ def _choose(rows: Rows, group: Group, fitting: Mask, among: Mask, count: int) ->
     before = np.cumsum(takes) - takes
     needed = int(np.searchsorted(before, count))
     takes = np.minimum(takes, count - before)[:needed]
-    return tuple(zip(candidates[:needed].tolist(), takes.tolist(), strict=True))
+    return Placed(tuple(zip(candidates[:needed].tolist(), takes.tolist(), strict=True)))
 
 
 def _fitting(rows: Rows, group: Group) -> Mask:

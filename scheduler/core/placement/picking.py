@@ -5,31 +5,48 @@ It finds the rows that are open and the rules that hold among them. Rules that f
 placed in one pass (`slots.py`), others one instance at a time (`entangled.py`).
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from scheduler.core.model.job import Operator
+from scheduler.core.placement import entangled, slots
 from scheduler.core.placement.columns import Mask
-from scheduler.core.placement.entangled import Picker
 from scheduler.core.placement.group import Group, counted_among
 from scheduler.core.placement.ranking import Ranking
 from scheduler.core.placement.rows import Column, Rows
 from scheduler.core.placement.rules import NO_LIMIT, chain_of, rules_of
 from scheduler.core.placement.scores import liking
-from scheduler.core.placement.slots import Candidates, choose
+from scheduler.core.placement.slots import Candidates
 from scheduler.core.placement.tally import Tallies, tallies_of
 
 
+class Picked(NamedTuple):
+    """How many instances each row takes, in the order in which rows were first chosen; and for how
+    many instances none was looked for."""
+
+    shares: tuple[tuple[int, int], ...]
+    later: int = 0
+
+
 def pick(
-    rows: Rows, group: Group, fitting: Mask, among: Mask, capacity: Column, count: int
-) -> tuple[tuple[int, int], ...]:
-    """The rows that take `count` instances, in the order in which they were chosen first, and how
-    many each takes.
+    rows: Rows,
+    group: Group,
+    fitting: Mask,
+    among: Mask,
+    capacity: Column,
+    count: int,
+    one_by_one_max: int,
+) -> Picked:
+    """Rows for `count` instances.
 
     `fitting` are the rows that hold an instance and fulfil what is not counted, `among` those of
     them that are to be used: the values of the others count too. `capacity` says how many each of
     all rows would take."""
+    wanted = max(count, group.instances)
+    capacity = np.minimum(capacity, wanted)
     tallies = tallies_of(rows, group, fitting)
-    open_rows = _heeding(group, tallies, among, capacity, count)
+    open_rows = _heeding(group, tallies, among, capacity, wanted)
     ranking = Ranking(rows, group)
     order = rows.order
     chosen = ranking.sort(order[open_rows[order]])
@@ -42,15 +59,17 @@ def pick(
             rules.append(rule)
     candidates = Candidates(chosen, room, -liking(rows, group)[chosen])
     chain = chain_of(rules, chosen)
-    if chain is None:
-        return tuple(Picker(rules, ranking).pick(candidates, count).items())
-    return tuple(choose(candidates, chain, ranking, count).items())
+    if chain is not None:
+        return Picked(tuple(slots.choose(candidates, chain, ranking, count).items()))
+    now = min(count, one_by_one_max)
+    taken = entangled.choose(candidates, rules, ranking, now)
+    return Picked(tuple(taken.items()), count - now)
 
 
-def _heeding(group: Group, tallies: Tallies, among: Mask, capacity: Column, count: int) -> Mask:
+def _heeding(group: Group, tallies: Tallies, among: Mask, capacity: Column, wanted: int) -> Mask:
     """Those of the rows that may take an instance, now or when others have taken theirs. A
     `cluster` that may choose its value takes, of those that may have a task now, the one with most
-    room."""
+    room for all that the job wants."""
     counted = [(one, tallies[one.attribute]) for one in counted_among(group.constraints)]
     open_rows, open_now = among.copy(), among.copy()
     for constraint, tally in counted:
@@ -62,7 +81,7 @@ def _heeding(group: Group, tallies: Tallies, among: Mask, capacity: Column, coun
         if constraint.operator is Operator.CLUSTER and not tally.any:
             room = np.zeros(len(tally.by_code), np.int64)
             np.add.at(room, tally.codes[open_now], capacity[open_now])
-            chosen = np.equal(tally.codes, np.argmax(np.minimum(room, count)))
+            chosen = np.equal(tally.codes, np.argmax(np.minimum(room, wanted)))
             open_rows &= chosen
             open_now &= chosen
     return open_rows

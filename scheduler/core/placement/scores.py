@@ -39,24 +39,20 @@ class Evenness:
         self.weight = spread.weight
         self._wanted = _shares(rows, spread, tally) * max(instances, 1)
 
-    def scores(self) -> Column:
-        """By code, as of now."""
-        return self.scores_at(np.arange(len(self._wanted)), self.tally.by_code)
-
     def scores_at(self, codes: Codes | Indexes, tasks: Column) -> Column:
-        """Of values that have so many tasks."""
+        """Of values that have so many tasks. One that is to have none, and a missing one, count
+        like those that have too many."""
         wanted = self._wanted[codes]
         scores = FULL - FULL * (tasks * 100 * PERCENT) // np.maximum(wanted, 1)
         scores[wanted == 0] = -FULL
         return self.weight * np.maximum(scores, -FULL)
 
-    def score(self, row: int) -> int:
-        """A value that is to have none, and a missing one, count like those that have too many."""
-        wanted = int(self._wanted[self.tally.codes[row]])
+    def score(self, code: int, tasks: int) -> int:
+        """Of one value."""
+        wanted = int(self._wanted[code])
         if not wanted:
             return -self.weight * FULL
-        used = self.tally.of(row) * 100 * PERCENT
-        return self.weight * max(FULL - FULL * used // wanted, -FULL)
+        return self.weight * max(FULL - FULL * (tasks * 100 * PERCENT) // wanted, -FULL)
 
 
 def _shares(rows: Rows, spread: Spread, tally: Tally) -> Column:

@@ -69,7 +69,7 @@ class _Lines:
         in_turn = np.arange(count)
         if candidates.disliking.any():
             in_turn = _sorted(candidates.disliking, in_turn, count)
-        self.place = in_turn[_together(line[in_turn])]
+        self.place = in_turn[together(line[in_turn])]
         self.rows = candidates.rows[self.place]
         self.disliking = candidates.disliking[self.place]
         self.capacity = candidates.capacity[self.place]
@@ -218,7 +218,7 @@ def _sorted(grade: Column, place: Column, places: int) -> Indexes:
 
 def _turns(codes: Codes, order: Indexes) -> Column:
     """How many of the same code come before, in that order."""
-    by_code = order[_together(codes[order])]
+    by_code = order[together(codes[order])]
     starts = _starts(codes[by_code])
     lengths = np.diff(starts, append=len(order))
     turns = np.empty(len(order), np.int64)
@@ -226,7 +226,7 @@ def _turns(codes: Codes, order: Indexes) -> Column:
     return turns
 
 
-def _together(codes: Codes | Indexes) -> Indexes:
+def together(codes: Codes | Indexes) -> Indexes:
     """The indexes, those of the same code together and otherwise as they were."""
     if len(codes) and codes.max() < SHORT_CODES - 1:  # what is missing becomes the last
         return np.argsort(codes.astype(np.uint16), kind="stable")

@@ -29,10 +29,6 @@ class Tally:
         self.seen[counts.codes[fitting]] = True
         self.seen[-1] = False
 
-    def of(self, row: int) -> int:
-        """How many tasks have the row's value."""
-        return int(self.by_code[self.codes[row]])
-
     def of_rows(self, rows: Indexes) -> Indexes:
         return self.by_code[self.codes[rows]]
 
@@ -40,9 +36,6 @@ class Tally:
     def any(self) -> bool:
         """There is a task."""
         return bool(self.by_code.any()) or any(self.elsewhere.values())
-
-    def place(self, row: int) -> None:
-        self.by_code[self.codes[row]] += 1
 
     def add(self, instances: Indexes) -> None:
         """So many more on each row."""

@@ -120,7 +120,7 @@ class Placement:
         self.first = sorted(self.fitting, key=self.fullness)
 
     def run(self, count: int) -> dict[int, int]:
-        self.choose_clusters(count)
+        self.choose_clusters(max(count, self.group.instances))
         for _ in range(count):
             open_rows = [row for row in self.fitting if self.room(row) and self.may(row)]
             if not open_rows:
@@ -185,8 +185,8 @@ class Placement:
         return counter[value] <= (least if len(seen) >= constraint.count else 0)
 
     def choose_clusters(self, count: int) -> None:
-        """A cluster that may choose takes the value that most instances find room with, among the
-        rows that everything else counted leaves open."""
+        """A cluster that may choose takes the value that most of so many instances find room with,
+        among the rows that everything else counted leaves open."""
         for one in self.group.constraints:
             if not isinstance(one, Constraint) or one.operator is not Operator.CLUSTER:
                 continue

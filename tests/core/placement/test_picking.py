@@ -132,6 +132,52 @@ def test_places_are_those_of_the_obvious_model(
         assert sum(cause.rows for cause in placed.shortfall.causes) == len(held)
 
 
+@st.composite
+def offers_of_nested(draw: st.DrawFn) -> list[Offer]:
+    """Hosts in racks in zones, as clusters are built; a few lack a value, or share a host."""
+    racks = draw(st.integers(1, 4))
+    made = []
+    for number in range(draw(st.integers(3, 14))):
+        rack = draw(st.integers(0, racks - 1))
+        host = number if draw(st.integers(0, 6)) else number % racks
+        attributes = (("rack", f"r{rack + 1}"),) if draw(st.integers(0, 9)) else ()
+        zone = f"z{rack % 2 + 1}" if draw(st.integers(0, 9)) else ""
+        info = AgentInfo(AgentId(f"a{number}"), f"h{host}", attributes=attributes, zone=zone)
+        cpus = scalar("cpus", draw(st.integers(1, draw(st.sampled_from([2, 20])))))
+        made.append(offer(f"o{number}", info, cpus, scalar("mem", 20)))
+    return made
+
+
+@settings(unhurried, max_examples=100)
+@given(offers_of_nested(), groups(), st.integers(5, 60))
+def test_places_of_many_instances_are_those_of_the_obvious_model(
+    offers: list[Offer], group: Group, count: int
+) -> None:
+    rows = table(*offers)
+
+    placed = place(rows, group, count)
+
+    assert dict(placed.shares) == Placement(rows, group).run(count)
+
+
+@settings(unhurried, max_examples=50)
+@given(offers_of_racks(), groups(), st.integers(0, 20), st.integers(1, 3))
+def test_what_is_chosen_one_by_one_may_be_chosen_in_parts(
+    offers: list[Offer], group: Group, count: int, most: int
+) -> None:
+    rows = table(*offers)
+    whole = place(rows, group, count)
+
+    part = place(rows, group, count, most)
+
+    if not part.later:
+        assert part == whole
+    else:
+        assert part.later == count - most
+        assert part.shortfall is None
+        assert part.shares == place(rows, group, most).shares
+
+
 def table(*offers: Offer) -> Rows:
     rows = Rows()
     for one in offers:
