@@ -107,8 +107,8 @@ class Attempts:
         desk = self._desk
         self._kills.pop(after.task_id, None)
         desk.reconciliation.answered(after.task_id)
-        live = tuple(a for a in instance.live if a.task_id != after.task_id)
-        ended = (after, *(a for a in instance.ended if a.task_id != after.task_id))
+        live = tuple([a for a in instance.live if a.task_id != after.task_id])
+        ended = (after, *[a for a in instance.ended if a.task_id != after.task_id])
         instance = msgspec.structs.replace(instance, live=live, ended=ended[:ENDED_KEPT_MAX])
         if job.outcome(instance) is None:
             instance = self._what_follows(job, instance, after)
@@ -133,7 +133,7 @@ class Attempts:
             case _ if outdated:
                 # What failed was another template; the new one starts with a clean record.
                 return msgspec.structs.replace(instance, failures=0, not_before=None)
-            case _ if any(self._holds_seat(job, attempt) for attempt in instance.live):
+            case _ if self._is_taken(job, instance):
                 return instance
             case Settled(outcome, failures):
                 return msgspec.structs.replace(
@@ -172,7 +172,7 @@ class Attempts:
             self._end_all(instance.live, EndReason.FINISHED_ELSEWHERE)
         else:
             self._end_all(self._surplus(job, instance), EndReason.SUPERSEDED)
-        if outcome is not None or any(self._holds_seat(job, a) for a in instance.live):
+        if outcome is not None or self._is_taken(job, instance):
             desk.queue.discard(key)
         else:
             self._enqueue(job, key, job.not_before(instance))
@@ -199,11 +199,16 @@ class Attempts:
             desk.deadlines.add(due, Due.BACKOFF_ENDS, key)
             desk.history.backs_off(job.id, desk.now.wall, _last_words(job, key))
 
+    def _is_taken(self, job: Job, instance: Instance) -> bool:
+        return any([self._holds_seat(job, attempt) for attempt in instance.live])
+
     def _holds_seat(self, job: Job, attempt: Attempt) -> bool:
         """While it does, no other attempt is made. Silence proves nothing: only an attempt that the
         present master itself calls away, for long enough, gives its seat up."""
+        if attempt.state not in AWAY:
+            return True
         after_s = job.spec.unreachable.replace_after_s
-        if attempt.state not in AWAY or attempt.away_since is None or after_s is None:
+        if attempt.away_since is None or after_s is None:
             return True
         if not self._spoken_of(attempt.task_id):
             return True
@@ -216,10 +221,10 @@ class Attempts:
     def _surplus(self, job: Job, instance: Instance) -> list[Attempt]:
         """A task is back from a partition: of two attempts of a service one must go, when it is
         sure that both are there. Of a batch's, the first that finishes wins."""
-        present = [a for a in instance.live if a.state not in AWAY and a.end is None]
-        if len(present) < 2 or job.spec.kind is Kind.BATCH:
+        if len(instance.live) < 2 or job.spec.kind is Kind.BATCH:
             return []
-        if not all(self._spoken_of(attempt.task_id) for attempt in present):
+        present = [a for a in instance.live if a.state not in AWAY and a.end is None]
+        if len(present) < 2 or not all(self._spoken_of(a.task_id) for a in present):
             return []
         newest = job.spec.unreachable.on_return is OnReturn.KEEP_NEW
         kept = max(present, key=lambda a: (a.version, a.number if newest else -a.number))
@@ -396,7 +401,7 @@ def _with_live(instance: Instance, before: Attempt, after: Attempt) -> Instance:
     end that was only declared, as the oldest."""
     task = after.task_id
     if before.live:
-        live = tuple(after if a.task_id == task else a for a in instance.live)
+        live = tuple([after if a.task_id == task else a for a in instance.live])
         return msgspec.structs.replace(instance, live=live)
     ended = tuple(a for a in instance.ended if a.task_id != task)
     return msgspec.structs.replace(instance, live=(after, *instance.live), ended=ended)

@@ -4,7 +4,7 @@ from collections import Counter
 
 from scheduler.core.engine import Engine
 from scheduler.core.jobs.job import Job
-from scheduler.core.model.ids import InstanceKey, parse_task_id
+from scheduler.core.model.ids import InstanceKey, TaskIdParts, parse_task_id
 from scheduler.core.model.instance import ENDED_KEPT_MAX, TERMINAL
 from scheduler.errors import InvariantBroken
 
@@ -41,7 +41,7 @@ def _check_attempts(job: Job, index: int) -> None:
         parts = parse_task_id(attempt.task_id)
         _demand(attempt.state not in TERMINAL, f"{attempt.task_id}: ended, among the live")
         _demand(
-            parts == (job.id, index, attempt.number, job.record.uid),
+            parts == TaskIdParts(job.id, index, attempt.number, job.record.uid),
             f"{attempt.task_id}: not an id of {name}",
         )
     for attempt in instance.ended:

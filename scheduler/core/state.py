@@ -88,9 +88,10 @@ class State:
         instance = job.instances.get(parts.instance)
         if instance is None:
             return None
-        for attempt in (*instance.live, *instance.ended):
-            if attempt.task_id == task:
-                return Found(job, instance, attempt)
+        for attempts in (instance.live, instance.ended):
+            for attempt in attempts:
+                if attempt.task_id == task:
+                    return Found(job, instance, attempt)
         return None
 
     def left_over(self) -> list[InstanceKey]:

@@ -136,7 +136,7 @@ class StateViews:
 
     def _task_views(self, key: InstanceKey, ended: bool) -> list[TaskView]:
         job = self._desk.state.jobs[key.job]
-        instance = job.instances.get(key.instance) or Instance(*key)
+        instance = job.instances.get(key.instance) or Instance(key.job, key.instance)
         views = [_attempt_view(instance, attempt) for attempt in reversed(instance.live)]
         if not views and job.wants(key.instance):
             views.append(self._waiting_view(job, instance))

@@ -68,24 +68,15 @@ def _changed(attempt: Attempt, status: StatusUpdated, new: AttemptState, wall: f
     if started_at is None and new is AttemptState.RUNNING:
         started_at = wall
     away_since = (attempt.away_since or wall) if new in AWAY else None
-    return Attempt(
-        task_id=attempt.task_id,
-        number=attempt.number,
-        version=attempt.version,
+    return msgspec.structs.replace(
+        attempt,
         state=new,
-        agent_id=attempt.agent_id,
-        hostname=attempt.hostname,
         since=attempt.since if same else wall,
-        launched_at=attempt.launched_at,
-        agent_url=attempt.agent_url,
-        ports=attempt.ports,
         started_at=started_at,
         healthy=status.healthy if status.healthy is not None else attempt.healthy,
         reason=status.reason,
         message=status.message,
         away_since=away_since,
-        end=attempt.end,
-        attributes=attempt.attributes,
     )
 
 

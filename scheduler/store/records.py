@@ -97,7 +97,7 @@ def path_of(key: RecordKey) -> str:
     # Called for each write: patterns with captures, or a call of `dotted`, would double its cost.
     match key:
         case InstanceKey():
-            return f"tasks/{key[0].replace('/', '.')}/{key[1]}"
+            return f"tasks/{key.job.replace('/', '.')}/{key.instance}"
         case str():
             return f"jobs/{dotted(key)}"
         case AgentKey():

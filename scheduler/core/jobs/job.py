@@ -21,6 +21,7 @@ class Job:
 
     __slots__ = (
         "_placed",
+        "_wanted",
         "counted_by",
         "counts",
         "halted",
@@ -67,15 +68,16 @@ class Job:
         return self.record.desired is Desired.RUN
 
     def wants(self, index: int) -> bool:
-        record = self.record
-        return index < record.spec.instances and record.desired is Desired.RUN
+        return index < self._wanted
 
     def set_record(self, record: JobRecord) -> None:
-        """Outcomes and counts are judged by the record, so the indexes are made anew."""
-        self.record = record
-        self._reset()
-        for instance in self.instances.values():
-            self._count(instance, 1)
+        """Outcomes and counts are judged by the record, so the indexes are made anew; but not where
+        only times have changed, as at the end of a job: there may be very many instances."""
+        before, self.record = self.record, record
+        if _judged_by(before) != _judged_by(record):
+            self._reset()
+            for instance in self.instances.values():
+                self._count(instance, 1)
 
     def set_instance(self, instance: Instance) -> None:
         before = self.instances.get(instance.index)
@@ -150,6 +152,7 @@ class Job:
         return counter
 
     def _reset(self) -> None:
+        self._wanted = self.spec.instances if self.runs else 0
         self.counts: Counter[str] = Counter()
         self.known = 0
         self.live = 0
@@ -158,15 +161,22 @@ class Job:
         self._placed: dict[str, Counter[str]] = {}
 
     def _count(self, instance: Instance, sign: int) -> None:
-        self.live += sign * len(instance.live)
-        wanted = self.wants(instance.index)
-        self.known += sign * wanted
-        if instance.live or wanted:
-            self.counts[self.shown_state(instance)] += sign
-        if wanted and instance.outcome is not None and self.outcome(instance) is not None:
-            self.outcomes += sign
+        wanted = instance.index < self._wanted
+        outcome = self.outcome(instance)
+        if wanted:
+            self.known += sign
+            self.outcomes += sign * (outcome is not None)
+        if instance.live:
+            self.live += sign * len(instance.live)
+            self.counts[instance.live[-1].state] += sign
+        elif wanted:
+            self.counts[outcome or AttemptState.QUEUED] += sign
         for attribute, counter in self._placed.items():
             _count_values(counter, instance, attribute, sign)
+
+
+def _judged_by(record: JobRecord) -> tuple[object, ...]:
+    return record.spec, record.desired, record.template_version, record.run_version
 
 
 def _count_values(counter: Counter[str], instance: Instance, attribute: str, sign: int) -> None:
