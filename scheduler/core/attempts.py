@@ -80,8 +80,8 @@ class Attempts:
 
     def acknowledge(self, status: StatusUpdated) -> None:
         if status.uuid:
-            step = self._desk.step
-            step.call(Acknowledge(step.call_id(), status.agent_id, status.task_id, status.uuid))
+            acknowledge = Acknowledge(status.agent_id, status.task_id, status.uuid)
+            self._desk.step.call(acknowledge)
 
     def change(self, found: Found, after: Attempt) -> None:
         """An attempt changed: store it, and do what follows from it."""

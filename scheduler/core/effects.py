@@ -5,10 +5,11 @@ all earlier steps is durable, and in step order. No call overtakes another.
 """
 
 import enum
+from typing import ClassVar
 
 import msgspec
 
-from scheduler.core.events import CallId, Ticket
+from scheduler.core.events import UNTOLD, CallId, Ticket
 from scheduler.core.model.ids import AgentId, JobId, OfferId, Role, TaskId, Uid
 from scheduler.core.model.job import Template
 from scheduler.core.model.needs import ANY, Needs
@@ -53,7 +54,11 @@ class Decline(msgspec.Struct, frozen=True, gc=False):
 
 
 class Acknowledge(msgspec.Struct, frozen=True, gc=False):
-    call_id: CallId
+    """How it ended is told to nobody, and there is one for each status: where it did not arrive,
+    the agent sends that status again."""
+
+    call_id: ClassVar[CallId] = UNTOLD
+
     agent_id: AgentId
     task_id: TaskId
     uuid: bytes

@@ -4,7 +4,7 @@ Three families: what the master says, how our own effects ended, and what users 
 """
 
 import enum
-from typing import NamedTuple, NewType
+from typing import Final, NamedTuple, NewType
 
 import msgspec
 
@@ -129,6 +129,9 @@ class FrameworksListed(msgspec.Struct, frozen=True):
 # --- how our own effects ended -------------------------------------------------------------------
 
 CallId = NewType("CallId", int)
+
+UNTOLD: Final = CallId(-1)
+"""Of calls whose end is told to nobody (`effects.Acknowledge`)."""
 
 
 class CallOutcome(enum.StrEnum):

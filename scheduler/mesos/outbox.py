@@ -1,4 +1,4 @@
-"""Calls on their way to the master: in order, bounded, each with one CallEnded event at the end.
+"""Calls on their way to the master: in order, bounded. Each that is told of ends as one CallEnded.
 
 It stands between the session and one call connection, holds back what the connection has no room
 for, and renders a call when it leaves. It lives as long as that connection; what is still here
@@ -8,19 +8,15 @@ when it is lost ends as not sent. It decides nothing about the calls and repeats
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
 
 import structlog
 
 from scheduler.core.effects import Acknowledge, Call, UpdateFramework
-from scheduler.core.events import CallEnded, CallId, CallOutcome, Event
+from scheduler.core.events import UNTOLD, CallEnded, CallId, CallOutcome, Event
 from scheduler.errors import CallsClosed, CallsFull
 from scheduler.mesos import calls
 from scheduler.mesos.calls import CallConnection
 from scheduler.mesos.codec import CallCodec, UnreadableStatus
-
-# The token of calls that are the session's own; the core counts its ids from 0.
-_OWN: Final = CallId(-1)
 
 log = structlog.get_logger()
 
@@ -65,8 +61,8 @@ class Outbox:
             self._connection.close(f"{len(self._waiting)} calls wait for the master")
 
     def acknowledge(self, status: UnreadableStatus) -> None:
-        """Acknowledges what the core never sees; the outcome is not told to anyone."""
-        self.send([Acknowledge(_OWN, status.agent_id, status.task_id, status.uuid)])
+        """Acknowledges what the core never sees."""
+        self.send([Acknowledge(status.agent_id, status.task_id, status.uuid)])
 
     async def aclose(self, reason: str) -> None:
         """Closes the connection; returns when every call has ended and the socket is gone."""
@@ -130,7 +126,7 @@ class Outbox:
                 self._updates.add(call.call_id)
 
     def _end(self, call_id: CallId, outcome: CallOutcome, detail: str) -> None:
-        if call_id != _OWN:
+        if call_id != UNTOLD:
             self._emit(CallEnded(call_id, outcome, detail))
         elif outcome is CallOutcome.REFUSED:
             log.warning("session.acknowledge_refused", detail=detail)
@@ -152,7 +148,8 @@ def end_unsent(calls_: Sequence[Call], emit: Callable[[Event], None], reason: st
     """Ends calls for which there is no connection, not from within the caller's own turn."""
     loop = asyncio.get_running_loop()
     for call in calls_:
-        loop.call_soon(emit, CallEnded(call.call_id, CallOutcome.NOT_SENT, reason))
+        if call.call_id != UNTOLD:
+            loop.call_soon(emit, CallEnded(call.call_id, CallOutcome.NOT_SENT, reason))
 
 
 def _outcome(outcome: calls.CallOutcome) -> tuple[CallOutcome, str]:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from scheduler.core.effects import Accept, Answer, Call, Notice, Step, Verdict
-from scheduler.core.events import CallEnded, CallOutcome
+from scheduler.core.events import UNTOLD, CallEnded, CallOutcome
 from scheduler.errors import TermEnded
 from scheduler.runtime.protocols import Emit, Store
 
@@ -98,8 +98,9 @@ class Outbox:
                 self._send(step.calls)
             else:
                 for call in step.calls:
-                    outcome = CallOutcome.NOT_SENT
-                    self._emit(CallEnded(call.call_id, outcome, "its stream is gone"))
+                    if call.call_id != UNTOLD:
+                        outcome = CallOutcome.NOT_SENT
+                        self._emit(CallEnded(call.call_id, outcome, "its stream is gone"))
         for answer in step.answers:
             if answer.verdict is not Verdict.UNAVAILABLE:
                 self._answer(answer)

@@ -42,9 +42,10 @@ class Session(Protocol):
 
     `run` connects, subscribes as `wanted()` and `framework_id()` say, emits events, reconnects
     with a back-off, until cancelled; it raises FrameworkRemoved or MasterRefused when trying again
-    cannot help. `send` queues calls, in order; each ends as one CallEnded event. Calls given while
-    there is no connection end as NOT_SENT. `may_speak` is asked before a SUBSCRIBE leaves, and when
-    a session is lost: once it denies, `run` raises TermEnded, whatever the master said.
+    cannot help. `send` queues calls, in order; each ends as one CallEnded event, but those that are
+    UNTOLD. Calls given while there is no connection end as NOT_SENT. `may_speak` is asked before a
+    SUBSCRIBE leaves, and when a session is lost: once it denies, `run` raises TermEnded, whatever
+    the master said.
     """
 
     async def run(

@@ -130,7 +130,6 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
     st.builds(Decline, call_ids, st.lists(ids.map(OfferId)).map(tuple), seconds),
     st.builds(
         Acknowledge,
-        call_ids,
         ids.map(AgentId),
         ids.map(TaskId),
         st.binary(min_size=16, max_size=16),
@@ -178,7 +177,7 @@ def test_a_refusal_of_no_time_is_said() -> None:
 
 def test_an_acknowledgement_copies_the_status() -> None:
     uuid = bytes(range(16))
-    message = encode(Acknowledge(CallId(1), AgentId("M-S0"), TaskId("t"), uuid)).acknowledge
+    message = encode(Acknowledge(AgentId("M-S0"), TaskId("t"), uuid)).acknowledge
     assert (message.agent_id.value, message.task_id.value, message.uuid) == ("M-S0", "t", uuid)
 
 
@@ -462,8 +461,8 @@ def test_kept_resources_change_no_task(order: list[list[int]]) -> None:
 def test_an_acknowledgement_has_nothing_of_the_one_before() -> None:
     codec = CallCodec(FRAMEWORK_ID, SETTINGS)
     calls = [
-        Acknowledge(CallId(1), AgentId("M-S0"), TaskId("first"), b"1" * 16),
-        Acknowledge(CallId(2), AgentId(""), TaskId("second"), b"2" * 16),
+        Acknowledge(AgentId("M-S0"), TaskId("first"), b"1" * 16),
+        Acknowledge(AgentId(""), TaskId("second"), b"2" * 16),
     ]
     for call in calls:
         assert codec.encode(call) == CallCodec(FRAMEWORK_ID, SETTINGS).encode(call)

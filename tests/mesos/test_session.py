@@ -454,10 +454,11 @@ async def test_a_state_of_the_future_is_acknowledged_in_order_and_not_told(
         first = await running.next(StatusUpdated)
         second = await running.next(StatusUpdated)
         assert (first.state, second.state) == (TaskState.RUNNING, TaskState.FINISHED)
-        running.send(Acknowledge(CallId(7), AgentId("M-S0"), TaskId("old"), first.uuid))
+        acknowledge = Acknowledge(AgentId("M-S0"), TaskId("old"), first.uuid)
+        running.send(acknowledge, Revive(CallId(7), ()))
         await running.outcomes([7])
-        await master.until(lambda: len(master.calls) == 2)
-        assert [call.acknowledge.task_id.value for call in master.calls] == ["new", "old"]
+        await master.until(lambda: len(master.calls) == 3)
+        assert [call.acknowledge.task_id.value for call in master.calls[:2]] == ["new", "old"]
         assert [e.call_id for e in running.events if isinstance(e, CallEnded)] == [7]
 
 

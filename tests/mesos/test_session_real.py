@@ -120,12 +120,12 @@ def a_launch(offer: Offer, line: str) -> Launch:
     )
 
 
-async def reached(running: RunningSession, state: TaskState, call_id: int) -> StatusUpdated:
+async def reached(running: RunningSession, state: TaskState) -> StatusUpdated:
     """Waits for a status in that state and acknowledges it; those before it, too."""
     while True:
         status = await running.next(StatusUpdated)
         if status.uuid:
-            running.send(Acknowledge(CallId(call_id), status.agent_id, status.task_id, status.uuid))
+            running.send(Acknowledge(status.agent_id, status.task_id, status.uuid))
         if status.state is state:
             return status
 
@@ -142,7 +142,7 @@ async def test_a_task_is_launched_runs_with_its_environment_and_is_killed(
         assert dict(offer.agent.attributes)["rack"] == "r0"
         launch = a_launch(offer, 'echo "$GREETING $PORT_HTTP $INSTANCE $OFFERD_JOB"; sleep 1000')
         running.send(Accept(CallId(1), (offer.offer_id,), (launch,), 5.0))
-        status = await reached(running, TaskState.RUNNING, 2)
+        status = await reached(running, TaskState.RUNNING)
         assert status.task_id == launch.task_id
         state = await asyncio.to_thread(cluster.state)
         (framework,) = [f for f in state["frameworks"] if f["id"] == subscribed.framework_id]
@@ -154,7 +154,7 @@ async def test_a_task_is_launched_runs_with_its_environment_and_is_killed(
         assert (sandbox / "stdout").read_text() == f"hello {launch.ports[0]} 0 web\n"
 
         running.send(Kill(CallId(3), launch.task_id, launch.agent_id, grace_s=1.0))
-        killed = await reached(running, TaskState.KILLED, 4)
+        killed = await reached(running, TaskState.KILLED)
         assert killed.task_id == launch.task_id
         for ended in await running.outcomes([1, 3]):
             assert ended.outcome is CallOutcome.SENT, ended

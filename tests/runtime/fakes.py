@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 from scheduler.core.effects import Call, Wanted
 from scheduler.core.events import (
+    UNTOLD,
     AgentsListed,
     CallEnded,
     CallOutcome,
@@ -104,7 +105,8 @@ class TestedSession:
         assert self._emit is not None
         self.calls += calls
         for call in calls:
-            self._emit(CallEnded(call.call_id, CallOutcome.SENT))
+            if call.call_id != UNTOLD:
+                self._emit(CallEnded(call.call_id, CallOutcome.SENT))
 
     def subscribe(self, framework_id: str = "F-1") -> None:
         self.emit(Subscribed(FrameworkId(framework_id), MasterId("M"), "http://m:5050", "1.11.0"))

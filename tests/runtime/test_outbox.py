@@ -1,6 +1,15 @@
 """Durable before visible, in order, on the right stream."""
 
-from scheduler.core.effects import Answer, Call, Kill, Notice, NoticeKind, Step, Verdict
+from scheduler.core.effects import (
+    Acknowledge,
+    Answer,
+    Call,
+    Kill,
+    Notice,
+    NoticeKind,
+    Step,
+    Verdict,
+)
 from scheduler.core.events import CallEnded, CallId, CallOutcome, Event, Ticket
 from scheduler.core.model.ids import AgentId, FrameworkId, TaskId
 from scheduler.core.records import FrameworkRecord, Put
@@ -91,6 +100,14 @@ def test_calls_decided_on_a_stream_that_is_gone_end_as_not_sent() -> None:
         [ended] = scene.emitted
         assert isinstance(ended, CallEnded)
         assert (ended.call_id, ended.outcome) == (1, CallOutcome.NOT_SENT)
+
+
+def test_an_acknowledgement_whose_stream_is_gone_is_told_to_nobody() -> None:
+    scene = Scene()
+    acknowledge = Acknowledge(AgentId("M-S0"), TaskId("t"), b"u")
+    scene.stream = None
+    scene.outbox.add(Step(calls=(acknowledge,)), 1)
+    assert (scene.left, scene.emitted) == ([], [])
 
 
 def test_what_is_not_durable_is_counted() -> None:

@@ -13,6 +13,7 @@ from scheduler.core import invariants
 from scheduler.core.effects import Accept, Acknowledge, Answer, Call, Kill, Step
 from scheduler.core.engine import Engine
 from scheduler.core.events import (
+    UNTOLD,
     CallEnded,
     CallOutcome,
     Disconnected,
@@ -189,7 +190,8 @@ class Daemon:
         if current:
             self._judge_stored(call)
             outcome = CallOutcome.SENT if self.world.call(call) else CallOutcome.REFUSED
-        self.calls_ended.append(CallEnded(call.call_id, outcome))
+        if call.call_id != UNTOLD:
+            self.calls_ended.append(CallEnded(call.call_id, outcome))
 
     # --- time ------------------------------------------------------------------------------------
 
