@@ -1,7 +1,8 @@
 """Everything the engine can want done. A `Step` is one decision: what to store, then what to say.
 
 Order is the meaning: calls, answers and notices of a step leave only when every write of this and
-all earlier steps is durable, and in step order. No call overtakes another.
+all earlier steps is durable, and in step order. Only an ACKNOWLEDGE overtakes: it waits for no
+launch of an earlier step (docs/adr/0006).
 """
 
 import enum

@@ -73,6 +73,8 @@ class Placing:
         if not len(self._offers.rows):
             return False
         left = min(budget.rows, budget.launches)
+        if left <= 0 and self._may_place_more():
+            return True
         group_cost = GROUP_COST_ROWS + self._offers.rows.size // SEARCHED_ROWS_A_ROW
         for role in self._roles_in_turn():
             if not self._offers.may_use(role):
@@ -92,6 +94,11 @@ class Placing:
                 return True
         self._set_sweep()
         return False
+
+    def _may_place_more(self) -> bool:
+        """Asked in a step that is to place nothing, and leaves whose turn it is as it was."""
+        awake = self._desk.queue.has_awake
+        return any(awake(role) for role in self._desk.policy.roles if self._offers.may_use(role))
 
     def _roles_in_turn(self) -> Iterator[Role]:
         """The role that used up the budget of the last step comes last in this one."""

@@ -1,36 +1,32 @@
 """The single writer: takes events, asks the engine, and passes its steps to the outbox.
 
 Nothing else calls `Engine.handle`. It waits for events, for the engine's own deadline, and for
-writes to become durable when too many are not; it never does I/O itself.
+writes to become durable when too many are not; it never does I/O itself. A step that applies
+updates places nothing, so that their acknowledgements share no step with launches; placing goes on
+in steps of its own, as `pace.py` says.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
-
-import msgspec
+from collections.abc import Callable, Sequence
 
 from scheduler.core.engine import Engine
-from scheduler.core.events import Event, Now, Subscribed
+from scheduler.core.events import Event, Now, StatusUpdated, Subscribed
 from scheduler.core.policy import Budget
 from scheduler.runtime.mailbox import Mailbox
 from scheduler.runtime.outbox import Outbox
+from scheduler.runtime.pace import LoopLimits, Pace
 
 Clock = Callable[[], Now]
+
+NOTHING_PLACED = Budget(rows=0, launches=0)
+
+TURNS_TO_ARRIVE = 3
+"""From the socket to the mailbox an update takes so many turns of the event loop."""
 
 
 def system_clock() -> Now:
     return Now(time.time(), time.monotonic())
-
-
-class LoopLimits(msgspec.Struct, frozen=True):
-    """`launches_held_max` bounds what may stand between a status update and the store;
-    `writes_held_max` bounds memory while the store is slow or refuses."""
-
-    events_a_step: int = 1000
-    rows_a_step: int = 1000
-    launches_held_max: int = 2000
-    writes_held_max: int = 100_000
 
 
 class EngineLoop:
@@ -44,45 +40,67 @@ class EngineLoop:
         clock: Clock = system_clock,
         limits: LoopLimits | None = None,
     ) -> None:
-        """`wake` is shared with the mailbox and is set when the outbox has let steps go."""
+        """`wake` is shared with the mailbox and is set when the outbox has let something go."""
         self._engine = engine
         self._mailbox = mailbox
         self._outbox = outbox
         self._wake = wake
         self._clock = clock
         self._limits = limits or LoopLimits()
+        self._pace = Pace(self._limits)
         self._streams_handled = 0
+        self._places_next = False
+        """The last step placed nothing, so that the next one may."""
 
     async def run(self) -> None:
         self._outbox.add(self._engine.start(self._clock()), self._streams_handled)
         more, wake_at = True, None
         while True:
             await self._until_due(more, wake_at)
-            events = self._mailbox.take(self._limits.events_a_step)
-            launches = self._limits.launches_held_max - self._outbox.launches_held
-            budget = Budget(rows=self._limits.rows_a_step, launches=max(launches, 0))
-            step = self._engine.handle(self._clock(), events, budget)
+            now = self._clock()
+            events, budget = self._next(more, now.mono)
+            step = self._engine.handle(now, events, budget)
             self._count_streams(events)
             self._outbox.add(step, self._streams_handled)
-            more = step.more and launches > 0
-            wake_at = step.wake_at
-            # One turn for everybody else, even when there is more to do.
-            await asyncio.sleep(0)
+            more, wake_at = step.more, step.wake_at
+            self._places_next = budget is NOTHING_PLACED
+            if not self._places_next:
+                self._pace.placed(self._clock().mono)
+            # Turns for everybody else, even when there is more to do.
+            for _ in range(1 if self._places_next or not self._pace.alone else TURNS_TO_ARRIVE):
+                await asyncio.sleep(0)
+
+    def _next(self, more: bool, mono: float) -> tuple[Sequence[Event], Budget]:
+        """What came, or the placing that the last step left out for it, whatever came meanwhile."""
+        unacknowledged = self._outbox.acknowledgements_held
+        makes_way = self._pace.patience_s(unacknowledged, mono) > 0
+        budget = self._pace.budget(self._outbox.launches_held)
+        if more and self._places_next and not makes_way and budget.launches:
+            return (), budget
+        events = self._mailbox.take(self._limits.events_a_step)
+        updates = sum(type(event) is StatusUpdated for event in events)
+        self._pace.count(updates, mono, unacknowledged)
+        return events, NOTHING_PLACED if updates or makes_way else budget
 
     async def _until_due(self, more: bool, wake_at: float | None) -> None:
         """Returns when there is something to do, and not before the store has caught up."""
         while self._outbox.writes_held > self._limits.writes_held_max:
             self._wake.clear()
             await self._wake.wait()
-        if more or len(self._mailbox):
+        if len(self._mailbox):
             return
+        mono = self._clock().mono
+        pause_s = None if wake_at is None else max(0.0, wake_at - mono)
+        if more and self._pace.budget(self._outbox.launches_held).launches:
+            pause_s = self._pace.patience_s(self._outbox.acknowledgements_held, mono)
+            if not pause_s:
+                return
         self._wake.clear()
-        pause_s = None if wake_at is None else max(0.0, wake_at - self._clock().mono)
         try:
             async with asyncio.timeout(pause_s):
                 await self._wake.wait()
         except TimeoutError:
-            pass  # the engine's own deadline has come
+            pass  # the engine's own deadline has come, or placing has made way for long enough
 
-    def _count_streams(self, events: list[Event]) -> None:
+    def _count_streams(self, events: Sequence[Event]) -> None:
         self._streams_handled += sum(isinstance(event, Subscribed) for event in events)

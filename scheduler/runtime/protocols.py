@@ -20,17 +20,21 @@ Emit = Callable[[Event], None]
 class Store(Protocol):
     """Durable records. One writer; the last write of a key wins.
 
-    `submit` never blocks. `done` is called in the loop when the writes are durable, in submit
-    order. A store that refuses keeps the writes, calls `refusing(reason)` once, tries again, and
-    calls `recovered()` when they went through. A store that must not write any more (another term
-    began, the file was taken) raises TermEnded out of `run`.
+    `submit` never blocks. `done` is called in the loop when its writes, or later ones of their
+    keys, are durable; submits may be done in any order. `launches` says that only ACCEPTs wait for
+    these writes, so they may leave behind the rest. A store that refuses keeps the writes, calls
+    `refusing(reason)` once, tries again, and calls `recovered()` when they went through. A store
+    that must not write any more (another term began, the file was taken) raises TermEnded out of
+    `run`.
     """
 
     async def open(self) -> None: ...
 
     def load(self) -> AsyncIterator[Sequence[Record]]: ...
 
-    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None: ...
+    def submit(
+        self, writes: Sequence[Write], done: Callable[[], None], *, launches: bool = False
+    ) -> None: ...
 
     async def run(self, refusing: Callable[[str], None], recovered: Callable[[], None]) -> None: ...
 

@@ -32,9 +32,10 @@ from scheduler.core.views import Views
 from scheduler.errors import FrameworkRemoved, MasterUnavailable
 from scheduler.runtime import notices
 from scheduler.runtime.asks import ASK_TIMEOUT_S, Asks
-from scheduler.runtime.loop import EngineLoop, LoopLimits
+from scheduler.runtime.loop import EngineLoop
 from scheduler.runtime.mailbox import Mailbox
 from scheduler.runtime.outbox import Outbox
+from scheduler.runtime.pace import LoopLimits
 from scheduler.runtime.protocols import LeaderInfo, Operator, Session, Store
 
 log = structlog.get_logger()

@@ -31,7 +31,7 @@ from scheduler.etcd3.client import Client
 from scheduler.etcd3.transactions import Compare, Operation, create, delete, get, mod, put
 from scheduler.etcd3.values import Got, KeyValue, OperationResult, TransactionResult
 from scheduler.store.etcd_layout import SCHEMA, Layout
-from scheduler.store.lanes import BYTES_MAX, LANES, Found, Lanes, Transaction, is_launch
+from scheduler.store.lanes import BYTES_MAX, LANES, Found, Lanes, Transaction
 from scheduler.store.records import decode, row_of
 
 log = structlog.get_logger()
@@ -137,13 +137,15 @@ class EtcdStore:
             if records:
                 yield records
 
-    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None:
+    def submit(
+        self, writes: Sequence[Write], done: Callable[[], None], *, launches: bool = False
+    ) -> None:
         prefix = self._layout.prefix
         rows = []
         for write in writes:
             path, value = row_of(write)
-            rows.append((prefix + path.encode(), value, is_launch(write)))
-        self._lanes.submit(rows, done)
+            rows.append((prefix + path.encode(), value))
+        self._lanes.submit(rows, done, launches=launches)
         for submitted in self._submitted:
             submitted.set()
 

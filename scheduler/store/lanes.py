@@ -12,19 +12,17 @@ crosses its quota and applies it all the same. If the compare fails then, the ma
 that an earlier copy was committed, any other that somebody else writes here.
 
 There are two classes of writes. Launches leave after the rest, but some in each transaction, so
-that neither keeps the other waiting for ever.
+that neither keeps the other waiting for ever. A submit is done when all its rows are, whatever
+became of those before it.
 
 Pure: no I/O, no clock. Neighbour: `etcd.py` carries the transactions.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import NamedTuple
 from zlib import crc32
 
-from scheduler.core.model.instance import AttemptState, Instance
-from scheduler.core.records import Put, Write
 from scheduler.errors import TermEnded
 
 LANES = 4
@@ -63,15 +61,6 @@ class Found(NamedTuple):
     term: int
     mark: bytes
     revision: int
-
-
-def is_launch(write: Write) -> bool:
-    """Whether it is only an ACCEPT that waits for this write: the instance's newest attempt was
-    just made. A status or a wanted end of it is no launch."""
-    if type(write) is not Put or type(write.record) is not Instance or not write.record.live:
-        return False
-    newest = write.record.live[-1]
-    return newest.state is AttemptState.LAUNCHING and newest.end is None
 
 
 def lane_of(key: bytes) -> int:
@@ -158,7 +147,7 @@ def _size(key: bytes, value: bytes | None) -> int:
 
 class Lanes:
     """All lanes of one term. Whoever drives it sends what `next` gives, one a lane, and tells each
-    outcome; `released` then gives what to call, in the order of submits."""
+    outcome; `released` then gives what to call."""
 
     def __init__(self, term: int, revisions: Sequence[int], author: str = "") -> None:
         """`revisions` are the mod revisions of the lanes' keys, 0 where there is none; read after
@@ -166,7 +155,7 @@ class Lanes:
         self._term = term
         self._author = author
         self._lanes = [_Lane(revision) for revision in revisions]
-        self._tickets: deque[_Ticket] = deque()
+        self._dones: list[Callable[[], None]] = []
         self._too_large: dict[bytes, _Waiting] = {}
         self._ended = False
 
@@ -181,26 +170,30 @@ class Lanes:
     @property
     def too_large(self) -> tuple[bytes, int] | None:
         """A key whose value no transaction can hold, and its size. It stays until it is written
-        anew, and keeps its submit, and all later ones, from being done."""
+        anew, and keeps its submit from being done."""
         for key, waiting in self._too_large.items():
             return key, _size(key, waiting.value)
         return None
 
     def submit(
-        self, rows: Iterable[tuple[bytes, bytes | None, bool]], done: Callable[[], None]
+        self,
+        rows: Iterable[tuple[bytes, bytes | None]],
+        done: Callable[[], None],
+        *,
+        launches: bool = False,
     ) -> None:
-        """Rows are key, value, and whether it is a launch."""
         ticket = _Ticket(done)
-        self._tickets.append(ticket)
         lanes = self._lanes
         count = 0
-        for key, value, launch in rows:
+        for key, value in rows:
             count += 1
             if self._too_large or (value is not None and len(value) > BYTES_MAX // 2):
-                self._add_with_care(key, value, launch, ticket)
+                self._add_with_care(key, value, launches, ticket)
             else:
-                lanes[crc32(key) % LANES].add(key, value, launch, ticket)
+                lanes[crc32(key) % LANES].add(key, value, launches, ticket)
         ticket.left = count
+        if not count:
+            self._dones.append(done)
 
     def _add_with_care(
         self, key: bytes, value: bytes | None, launch: bool, ticket: _Ticket
@@ -233,6 +226,8 @@ class Lanes:
         for waiting in own.leaving:
             for ticket in waiting.tickets:
                 ticket.left -= 1
+                if not ticket.left:
+                    self._dones.append(ticket.done)
         own.leaving.clear()
         own.in_flight = None
         own.revision = revision
@@ -250,12 +245,10 @@ class Lanes:
         self.committed(lane, found.revision)
 
     def released(self) -> list[Callable[[], None]]:
-        """What to call now: of all submits that are durable, with all before them. Nothing once
-        the term has ended: nobody may speak for it any more."""
-        dones: list[Callable[[], None]] = []
-        while self._tickets and not self._tickets[0].left and not self._ended:
-            dones.append(self._tickets.popleft().done)
-        return dones
+        """What to call now: of each submit that has become durable. Nothing once the term has
+        ended: nobody may speak for it any more."""
+        dones, self._dones = self._dones, []
+        return [] if self._ended else dones
 
 
 def _said_of(term: int) -> str:

@@ -33,7 +33,9 @@ class MemoryStore:
         for first in range(0, len(values), PAGE_RECORDS):
             yield [decode(path, value) for path, value in values[first : first + PAGE_RECORDS]]
 
-    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None:
+    def submit(
+        self, writes: Sequence[Write], done: Callable[[], None], *, launches: bool = False
+    ) -> None:
         rows = [row_of(write) for write in writes]
         for path, value in rows:
             if value is None:

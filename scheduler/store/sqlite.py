@@ -1,16 +1,14 @@
 """Records in one SQLite file, for a daemon that runs alone.
 
 One thread owns the file and does nothing else. Group commit: what is submitted while a transaction
-is in flight goes into the next one, so the number of syncs follows the disk and not the load.
-There is one queue and no classes of writes: a full transaction takes 20 ms, so a status never
-waits longer than that behind launches.
+is in flight goes into the next one, so the number of syncs follows the disk and not the load;
+`group_commit.py` says what goes first.
 
 It must not decide who may write (that is `election/`); neighbours: `sqlite_file.py`, `records.py`.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,13 +16,11 @@ from typing import TypeVar
 
 from scheduler.core.records import Record, Write
 from scheduler.errors import StoreRefused
+from scheduler.store.group_commit import GroupCommit, Transaction, Values
 from scheduler.store.records import row_of
 from scheduler.store.sqlite_file import SqliteFile
 
 T = TypeVar("T")
-
-BATCH_WRITES_MAX = 5_000
-"""Writes in a transaction. Two parameters each; SQLite takes 32,766 in a statement."""
 
 PAGE_RECORDS = 5_000
 
@@ -35,32 +31,22 @@ RETRY_S_MIN = 0.2
 RETRY_S_MAX = 5.0
 
 
-class _Batch:
-    """What goes into one transaction: the last value of each path, and who waits for it."""
-
-    __slots__ = ("dones", "in_flight", "values")
-
-    def __init__(self) -> None:
-        self.values: dict[str, bytes | None] = {}
-        self.dones: list[Callable[[], None]] = []
-        self.in_flight = False
-
-
 class SqliteStore:
     """See `runtime.protocols.Store`. `submit` and `run` belong to the loop's thread."""
 
     def __init__(self, path: Path) -> None:
         self._file = SqliteFile(path)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        # The first one may be in flight; it leaves the queue when it is durable.
-        self._batches: deque[_Batch] = deque()
+        self._waiting = GroupCommit()
+        self._in_flight: Transaction | None = None
         self._submitted = asyncio.Event()
 
     @property
     def pending(self) -> int:
-        """Keys with a write that is not durable yet. `submit` never refuses, so this is what the
-        one who submits must bound."""
-        return sum(len(batch.values) for batch in self._batches)
+        """Writes that are not durable yet. `submit` never refuses, so this is what the one who
+        submits must bound."""
+        in_flight = len(self._in_flight.values) if self._in_flight is not None else 0
+        return in_flight + self._waiting.pending
 
     async def open(self) -> None:
         """Raises `StoreRefused` when the file cannot be made or opened, `StoreUnreadable` when it
@@ -77,50 +63,37 @@ class SqliteStore:
                 return
             yield records
 
-    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None:
+    def submit(
+        self, writes: Sequence[Write], done: Callable[[], None], *, launches: bool = False
+    ) -> None:
         """Large submits are spread over several transactions; `done` comes with the last one."""
-        rows = [row_of(write) for write in writes]
-        batch = self._open_batch()
-        for path, value in rows:
-            if len(batch.values) >= BATCH_WRITES_MAX:
-                batch = self._open_batch()
-            batch.values[path] = value
-        batch.dones.append(done)
+        self._waiting.add(dict(map(row_of, writes)), done, launches=launches)
         self._submitted.set()
-
-    def _open_batch(self) -> _Batch:
-        if self._batches:
-            last = self._batches[-1]
-            if not last.in_flight and len(last.values) < BATCH_WRITES_MAX:
-                return last
-        self._batches.append(_Batch())
-        return self._batches[-1]
 
     async def run(self, refusing: Callable[[str], None], recovered: Callable[[], None]) -> None:
         """Commits, until it is cancelled. Raises `StoreUnreadable` when the file was damaged,
         removed or replaced: what is pending then stays undone."""
         while True:
             await self._submitted.wait()
-            while self._batches:
-                batch = self._batches[0]
-                batch.in_flight = True
-                await self._commit(batch, refusing, recovered)
-                self._batches.popleft()
-                for done in batch.dones:
+            while (transaction := self._in_flight or self._waiting.next()) is not None:
+                self._in_flight = transaction
+                await self._commit(transaction.values, refusing, recovered)
+                self._in_flight = None
+                for done in transaction.dones:
                     done()
             self._submitted.clear()
 
     async def _commit(
-        self, batch: _Batch, refusing: Callable[[str], None], recovered: Callable[[], None]
+        self, values: Values, refusing: Callable[[str], None], recovered: Callable[[], None]
     ) -> None:
-        """Returns when the batch is durable, however often the file refuses meanwhile. Writing it
-        again is harmless: it holds whole values."""
+        """Returns when they are durable, however often the file refuses meanwhile. Writing them
+        again is harmless: they are whole."""
         retry_s = RETRY_S_MIN
         refused = False
         while True:
             try:
-                if batch.values:
-                    await self._in_thread(self._file.write, batch.values)
+                if values:
+                    await self._in_thread(self._file.write, values)
                 break
             except StoreRefused as error:
                 if not refused:

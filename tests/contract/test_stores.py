@@ -90,20 +90,81 @@ async def test_done_is_never_called_inside_submit(kind: Kind, tmp_path: Path) ->
             assert run.said == []
         run.submit([], "nothing")
         assert run.said == []
-        await run.until_done("nothing")
+        await run.until_all_done()
 
 
 @every_store
-async def test_done_comes_once_each_in_the_order_of_submits(kind: Kind, tmp_path: Path) -> None:
+async def test_done_comes_once_for_each_submit_of_either_class(kind: Kind, tmp_path: Path) -> None:
     chance = random.Random(7)
     async with opened(kind, tmp_path) as store, running(store) as run:
         for number in range(500):
             writes = [Put(samples.instance(chance.randrange(50))) for _ in range(number % 4)]
-            run.submit(writes, str(number))
+            run.submit(writes, str(number), launches=chance.random() < 0.5)
             if number % 7 == 0:
                 await asyncio.sleep(0)
-        await run.until_done("499")
-        assert run.said == [str(number) for number in range(500)]
+        await run.until_all_done()
+
+
+@every_store
+async def test_the_values_of_a_key_keep_their_order_whatever_class_they_are_of(
+    kind: Kind, tmp_path: Path
+) -> None:
+    chance = random.Random(13)
+    expected: dict[RecordKey, Instance] = {}
+    async with opened(kind, tmp_path) as store, running(store) as run:
+        for number in range(1, 2_001):
+            records = [samples.instance(chance.randrange(300), number) for _ in range(3)]
+            expected |= {record.key: record for record in records}
+            run.submit([Put(one) for one in records], str(number), launches=number % 3 > 0)
+            if number % 5 == 0:
+                await asyncio.sleep(0)
+        await run.until_all_done()
+        assert await contents(store) == expected
+
+
+@every_store
+async def test_what_was_done_is_stored_or_something_newer_of_its_key(
+    kind: Kind, tmp_path: Path
+) -> None:
+    chance = random.Random(17)
+    latest: dict[RecordKey, int] = {}
+    async with opened(kind, tmp_path) as store, running(store) as run:
+
+        def submit(number: int) -> None:
+            record = samples.instance(chance.randrange(20), number)
+
+            def done() -> None:
+                latest[record.key] = max(number, latest.get(record.key, 0))
+                run.note(str(number))
+
+            store.submit([Put(record)], done, launches=chance.random() < 0.7)
+
+        for number in range(1, 401):
+            submit(number)
+            if number % 40 == 0:
+                await run.until_done(str(number))
+                told = dict(latest)
+                found = await contents(store)
+                for key, least in told.items():
+                    record = found[key]
+                    assert isinstance(record, Instance)
+                    assert record.attempts >= least
+
+
+@every_store
+async def test_a_store_of_launches_and_statuses_finishes_both(kind: Kind, tmp_path: Path) -> None:
+    """Neither class keeps the other waiting for ever."""
+    async with opened(kind, tmp_path) as store, running(store) as run:
+        launches = [Put(samples.instance(index)) for index in range(1_000, 2_000)]
+        run.submit(launches, "launches", launches=True)
+        number = 0
+        while "launches" not in run.said:
+            assert number < 20_000
+            run.submit([Put(samples.instance(number % 500))], f"status {number}")
+            number += 1
+            await asyncio.sleep(0)
+        run.submit(launches, "again", launches=True)
+        await run.until_all_done()
 
 
 @every_store
@@ -176,13 +237,12 @@ async def test_20000_writes_in_bursts_are_all_kept(kind: Kind, tmp_path: Path) -
             size = min(size, 20_000 - written)
             records = [samples.instance(chance.randrange(8_000), burst + 1) for _ in range(size)]
             expected |= {record.key: record for record in records}
-            run.submit([Put(record) for record in records], "burst")
+            run.submit([Put(record) for record in records], str(burst))
             written += size
             if written == 20_000:
                 break
             await asyncio.sleep(0)
-        run.submit([], "done")
-        await run.until_done("done")
+        await run.until_all_done()
         assert written == 20_000
         assert await contents(store) == expected
 
@@ -205,11 +265,11 @@ async def test_one_submit_may_be_large_and_is_loaded_in_pages(kind: Kind, tmp_pa
 async def test_nothing_is_done_while_run_does_not_run(kind: Kind, tmp_path: Path) -> None:
     async with opened(kind, tmp_path) as store:
         said: list[str] = []
-        store.submit([Put(samples.job())], lambda: said.append("early"))
+        store.submit([Put(samples.instance(0))], lambda: said.append("early"))
         await asyncio.sleep(0)
         assert said == []
         async with running(store) as run:
-            run.submit([Put(samples.instance(0))], "done")
+            run.submit([Put(samples.instance(0, 2))], "done")
             await run.until_done("done")
             assert said == ["early"]
 
@@ -234,10 +294,10 @@ async def test_closing_in_the_middle_loses_nothing_that_was_done(
             if index % 20 == 0:
                 await asyncio.sleep(0)
         await run.until_done("0")
-        told = len(run.said)
+        told = list(run.said)
     async with opened(kind, tmp_path) as store:
         found = await contents(store)
-        assert all(samples.instance(index).key in found for index in range(told))
+        assert all(samples.instance(int(index)).key in found for index in told)
 
 
 async def start_writer(*arguments: str) -> Process:

@@ -242,6 +242,26 @@ def test_roles_are_kept_apart() -> None:
     assert harness.launched(calls) == ["sum.0.1.u1"]
 
 
+def test_steps_that_may_place_nothing_take_no_role_its_turn() -> None:
+    roles = (Role("prod"), Role("batch"))
+    harness = Harness(Policy(roles=roles))
+    harness.subscribe()
+    for role in roles:
+        template = a_template(role=role, cpus=10, mem=1)
+        harness.apply(a_service(f"of-{role}", instances=50, template=template))
+    offers = [an_offer(f"o-{role}", cpus=4000, role=role) for role in roles]
+    engine, now = harness.engine, harness.now
+    step = engine.handle(now, [OffersMade(tuple(offers))], Budget(rows=0, launches=0))
+    placed = set()
+    for _ in range(2):
+        assert (step.calls, step.more) == ((), True)
+        [accept] = engine.handle(now, [], Budget(rows=20, launches=20)).calls
+        assert isinstance(accept, Accept)
+        placed |= {launch.job for launch in accept.launches}
+        step = engine.handle(now, [], Budget(rows=0, launches=0))
+    assert placed == {"of-prod", "of-batch"}
+
+
 def test_a_role_that_the_framework_has_not_is_refused() -> None:
     harness = connected()
     answer = harness.apply(a_service(template=a_template(role=Role("other"))))

@@ -22,11 +22,12 @@ from scheduler.errors import OfferdError, TermEnded
 
 
 class HeldStore:
-    """Writes become durable when the test says so, in order. With `open_gate` at once."""
+    """Writes become durable when the test says so, in order or not. With `open_gate` at once."""
 
     def __init__(self, records: Sequence[Record] = (), *, open_gate: bool = False) -> None:
         self.records = list(records)
         self.submitted: list[Write] = []
+        self.launches: list[Write] = []
         self.open_gate = open_gate
         self._waiting: deque[Callable[[], None]] = deque()
         self._failure: asyncio.Future[None] | None = None
@@ -39,18 +40,25 @@ class HeldStore:
     async def load(self) -> AsyncIterator[Sequence[Record]]:
         yield self.records
 
-    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None:
+    def submit(
+        self, writes: Sequence[Write], done: Callable[[], None], *, launches: bool = False
+    ) -> None:
         self.submitted += writes
+        if launches:
+            self.launches += writes
         if self.open_gate:
             asyncio.get_running_loop().call_soon(done)
         else:
             self._waiting.append(done)
 
-    def let_through(self, count: int = 1) -> None:
-        """What `done` raises comes out of `run`, as in every store."""
+    def let_through(self, count: int = 1, *, after: int = 0) -> None:
+        """So many submits, `after` so many others that still wait. What `done` raises comes out of
+        `run`, as in every store."""
         for _ in range(count):
+            done = self._waiting[after]
+            del self._waiting[after]
             try:
-                self._waiting.popleft()()
+                done()
             except TermEnded as error:
                 self.fail(error)
 

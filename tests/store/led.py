@@ -73,8 +73,10 @@ class LedStore:
     def load(self) -> AsyncIterator[Sequence[Record]]:
         return self.store.load()
 
-    def submit(self, writes: Sequence[Write], done: Callable[[], None]) -> None:
-        self.store.submit(writes, done)
+    def submit(
+        self, writes: Sequence[Write], done: Callable[[], None], *, launches: bool = False
+    ) -> None:
+        self.store.submit(writes, done, launches=launches)
 
     async def run(self, refusing: Callable[[str], None], recovered: Callable[[], None]) -> None:
         await self.store.run(refusing, recovered)

@@ -18,6 +18,7 @@ class Running:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.said: list[str] = []
+        self.submitted: list[str] = []
         self.task = asyncio.create_task(store.run(self._refusing, self._recovered))
         self.failure: BaseException | None = None
         self._changed = asyncio.Event()
@@ -32,8 +33,9 @@ class Running:
         self.said.append(word)
         self._changed.set()
 
-    def submit(self, writes: Sequence[Write], name: str) -> None:
-        self.store.submit(writes, lambda: self.note(name))
+    def submit(self, writes: Sequence[Write], name: str, *, launches: bool = False) -> None:
+        self.submitted.append(name)
+        self.store.submit(writes, lambda: self.note(name), launches=launches)
 
     async def until(self, condition: Callable[[list[str]], bool]) -> None:
         """Waits until what was said fulfils the condition; fails at once when `run` ends."""
@@ -49,6 +51,11 @@ class Running:
 
     async def until_done(self, name: str) -> None:
         await self.until(lambda said: name in said)
+
+    async def until_all_done(self) -> None:
+        """Each submit was done, and none twice."""
+        await self.until(lambda said: len(said) >= len(self.submitted))
+        assert sorted(self.said) == sorted(self.submitted)
 
 
 @asynccontextmanager

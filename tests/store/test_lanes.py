@@ -2,11 +2,8 @@
 
 from collections.abc import Callable
 
-import msgspec
 import pytest
 
-from scheduler.core.model.instance import AttemptState, EndReason, Instance, WantedEnd
-from scheduler.core.records import Put, Remove
 from scheduler.errors import TermEnded
 from scheduler.store.lanes import (
     BYTES_MAX,
@@ -17,10 +14,8 @@ from scheduler.store.lanes import (
     Found,
     Lanes,
     Transaction,
-    is_launch,
     lane_of,
 )
-from tests.store import samples
 
 TERM = 7
 
@@ -44,7 +39,7 @@ class Scene:
         self.said: list[str] = []
 
     def submit(self, name: str, *rows: tuple[bytes, bytes | None], launch: bool = False) -> None:
-        self.lanes.submit([(*row, launch) for row in rows], self.saying(name))
+        self.lanes.submit(rows, self.saying(name), launches=launch)
 
     def saying(self, name: str) -> Callable[[], None]:
         return lambda: self.said.append(name)
@@ -103,7 +98,7 @@ def test_a_later_value_replaces_one_that_has_not_left_and_finishes_both(scene: S
     scene.submit("second", (A, b"2"), (B, b"b"))
     scene.submit("third", (A, None))
     assert scene.next(0).rows == [(A, None), (B, b"b")]
-    assert scene.commit(0, 10) == ["first", "second", "third"]
+    assert sorted(scene.commit(0, 10)) == ["first", "second", "third"]
 
 
 def test_a_value_in_flight_is_not_touched_by_a_later_one(scene: Scene) -> None:
@@ -116,14 +111,23 @@ def test_a_value_in_flight_is_not_touched_by_a_later_one(scene: Scene) -> None:
     assert scene.commit(0, 11) == ["first", "second"]
 
 
-def test_submits_are_released_in_their_order_when_all_their_lanes_are_done(scene: Scene) -> None:
+def test_a_submit_is_released_when_all_its_lanes_are_done_whatever_became_of_earlier_ones(
+    scene: Scene,
+) -> None:
     scene.submit("both", (A, b"1"), (OTHER, b"2"))
     scene.submit("one", (A, b"3"))
-    scene.submit("nothing")
     scene.next(0)
     scene.next(1)
-    assert scene.commit(0, 10) == []
-    assert scene.commit(1, 11) == ["both", "one", "nothing"]
+    assert scene.commit(0, 10) == ["one"]
+    assert scene.commit(1, 11) == ["one", "both"]
+
+
+def test_a_status_is_released_before_launches_that_wait(scene: Scene) -> None:
+    launches = keys_in(0, 200)
+    scene.submit("launches", *((key, b"l") for key in launches), launch=True)
+    scene.submit("status", (keys_in(0, 201)[-1], b"s"))
+    scene.next(0)
+    assert scene.commit(0, 10) == ["status"]
 
 
 def test_a_submit_of_nothing_is_released_at_once(scene: Scene) -> None:
@@ -177,21 +181,6 @@ def test_a_status_of_what_waits_as_a_launch_makes_it_leave_first(scene: Scene) -
     assert (launches[-1], b"t") in scene.next(0).rows
 
 
-def test_what_a_launch_is() -> None:
-    launching = instance_in(AttemptState.LAUNCHING)
-    assert is_launch(Put(launching))
-    assert not is_launch(Put(instance_in(AttemptState.RUNNING)))
-    assert not is_launch(Put(msgspec.structs.replace(launching, live=())))
-    assert not is_launch(Put(samples.job()))
-    assert not is_launch(Remove(launching.key))
-    end = WantedEnd(EndReason.USER_KILL, 3.0, 1.0)
-    (attempt,) = launching.live
-    killed = msgspec.structs.replace(attempt, end=end)
-    assert not is_launch(Put(msgspec.structs.replace(launching, live=(killed,))))
-    older = instance_in(AttemptState.UNREACHABLE).live
-    assert is_launch(Put(msgspec.structs.replace(launching, live=(*older, attempt))))
-
-
 def test_a_failed_compare_with_our_mark_means_that_an_earlier_copy_was_committed(
     scene: Scene,
 ) -> None:
@@ -220,7 +209,7 @@ def test_a_failed_compare_of_the_leader_ends_the_term_whatever_the_mark(
 def test_a_mark_that_is_not_ours_ends_the_term(scene: Scene) -> None:
     scene.submit("first", (A, b"1"))
     stranger = Lanes(TERM, [0] * LANES, "other")
-    stranger.submit([(A, b"1", False)], lambda: None)
+    stranger.submit([(A, b"1")], lambda: None)
     theirs = stranger.next(0)
     assert theirs is not None
     scene.next(0)
@@ -234,12 +223,12 @@ def test_what_is_too_large_waits_aside_until_it_is_written_anew(scene: Scene) ->
     scene.submit("later", (C, b"c"))
     assert scene.lanes.too_large == (A, BYTES_MAX + len(A) + ROW_BYTES)
     assert [key for key, _ in scene.next(0).rows] == [B, C]
-    assert scene.commit(0, 10) == []
+    assert scene.commit(0, 10) == ["later"]
     assert scene.lanes.pending == 1
     scene.submit("mended", (A, b"1"))
     assert scene.lanes.too_large is None
     assert scene.next(0).rows == [(A, b"1")]
-    assert scene.commit(0, 11) == ["small", "huge", "later", "mended"]
+    assert sorted(scene.commit(0, 11)) == ["huge", "later", "mended", "small"]
 
 
 def test_what_is_too_large_may_be_removed_and_may_stay_too_large(scene: Scene) -> None:
@@ -248,17 +237,10 @@ def test_what_is_too_large_may_be_removed_and_may_stay_too_large(scene: Scene) -
     scene.submit("large", (B, bytes(BYTES_MAX // 2)))
     scene.submit("gone", (A, None))
     assert scene.next(0).rows == [(B, bytes(BYTES_MAX // 2)), (A, None)]
-    assert scene.commit(0, 10) == ["huge", "still", "large", "gone"]
+    assert sorted(scene.commit(0, 10)) == ["gone", "huge", "large", "still"]
 
 
 def test_lanes_are_used_alike() -> None:
     keys = [f"tasks/team.web/{number}".encode() for number in range(10_000)]
     counts = [sum(lane_of(key) == lane for key in keys) for lane in range(LANES)]
     assert min(counts) > 2_000
-
-
-def instance_in(state: AttemptState) -> Instance:
-    instance = samples.instance(0)
-    return msgspec.structs.replace(
-        instance, live=(msgspec.structs.replace(instance.live[0], state=state),)
-    )

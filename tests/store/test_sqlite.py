@@ -16,7 +16,8 @@ import pytest
 from scheduler.core.model.instance import Instance
 from scheduler.core.records import Put
 from scheduler.errors import StoreRefused, StoreUnreadable
-from scheduler.store.sqlite import BATCH_WRITES_MAX, SqliteStore
+from scheduler.store.group_commit import WRITES_MAX
+from scheduler.store.sqlite import SqliteStore
 from tests.store import samples
 from tests.store.running import contents, running, stored_in
 from tests.support.small_disk import fill, small_disk
@@ -71,11 +72,11 @@ async def test_pending_counts_what_is_not_durable_yet(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "offerd.db")
     await store.open()
     assert store.pending == 0
-    writes = [Put(samples.instance(index)) for index in range(BATCH_WRITES_MAX + 1)]
+    writes = [Put(samples.instance(index)) for index in range(WRITES_MAX + 1)]
     store.submit(writes, lambda: None)
-    assert store.pending == BATCH_WRITES_MAX + 1
+    assert store.pending == WRITES_MAX + 1
     async with running(store) as run:
-        run.submit([], "done")
+        run.submit([Put(samples.instance(0))], "done")
         await run.until_done("done")
         assert store.pending == 0
     await store.close()
