@@ -10,6 +10,7 @@ from aiohttp import web
 from scheduler.api.agent_files import AgentFiles
 from scheduler.api.cluster_routes import ClusterRoutes
 from scheduler.api.job_routes import JobRoutes
+from scheduler.api.leader_check import LeaderCheck
 from scheduler.api.leader_client import LeaderClient
 from scheduler.api.middlewares import (
     access,
@@ -36,6 +37,7 @@ def make_app(
     peer_token: str | None = None,
     agent_files: AgentFiles,
     leader_client: LeaderClient,
+    leader_check: LeaderCheck,
     limits: Limits = USUAL_LIMITS,
 ) -> web.Application:
     """`token`: what every request but the health checks must bring; None: no token is asked.
@@ -55,6 +57,6 @@ def make_app(
     app.on_response_prepare.append(says_age(front))
     app.add_routes(JobRoutes(front, defaults).routes())
     app.add_routes(TaskRoutes(front, agent_files).routes())
-    app.add_routes(ClusterRoutes(front).routes())
+    app.add_routes(ClusterRoutes(front, leader_check).routes())
     app.add_routes(WaitingRoutes(front, defaults).routes())
     return app

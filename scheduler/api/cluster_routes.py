@@ -6,6 +6,7 @@
 
 from aiohttp import web
 
+from scheduler.api.leader_check import LeaderCheck
 from scheduler.api.problems import refusal, unavailable
 from scheduler.api.requests import Query, require_leading, views_of
 from scheduler.api.views_json import agents_answer, fields_of, json_answer, page_answer
@@ -33,10 +34,11 @@ NOTHING_KNOWN = StatusView(
 
 
 class ClusterRoutes:
-    """Handlers over one front."""
+    """Handlers over one front, and what is known of passing changes on."""
 
-    def __init__(self, front: Front) -> None:
+    def __init__(self, front: Front, leader_check: LeaderCheck) -> None:
         self._front = front
+        self._leader_check = leader_check
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -73,7 +75,7 @@ class ClusterRoutes:
     async def status(self, request: web.Request) -> web.Response:
         Query(request)
         front = self._front
-        age_s, leader = front.age_s, front.leader
+        age_s, leader, problem = front.age_s, front.leader, self._leader_check.problem
         view = front.views.status() if age_s is not None else NOTHING_KNOWN
         own = {
             "instance": front.instance,
@@ -81,6 +83,7 @@ class ClusterRoutes:
             "leader": leader.instance if leader is not None else "",
             "leader_url": leader.advertise if leader is not None else "",
             "age_s": round(age_s, 3) if age_s is not None else None,
+            "passing_on_fails": problem.detail if problem is not None else "",
         }
         return json_answer(own | fields_of(view))
 
@@ -88,11 +91,15 @@ class ClusterRoutes:
         return json_answer({"status": "alive"})
 
     async def ready(self, _request: web.Request) -> web.Response:
-        """Leading, or warm and following somebody else."""
+        """Leading, or warm and following somebody else who takes what is passed on; that nobody
+        reaches the leader just now is no reason to answer no reads."""
         front = self._front
         if front.leading:
             return json_answer({"status": "leading", "leader": front.instance})
         leader = front.leader
         if leader is None or leader.instance == front.instance or front.age_s is None:
             raise unavailable(f"{front.instance} neither leads nor follows a leader now")
+        if self._leader_check.refused:
+            detail = f"{front.instance} follows {leader.instance}, which does not accept its token"
+            raise unavailable(f"{detail}: peer_token_file must hold the same one everywhere")
         return json_answer({"status": "following", "leader": leader.instance})

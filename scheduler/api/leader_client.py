@@ -19,6 +19,8 @@ PASSED_ON: Final = "Offerd-Passed-On"
 """Names the instance that passed a request on. Who does not lead and finds it passes nothing on."""
 ASKED_BY: Final = "Offerd-Asked-By"
 """The address that a request came from before it was passed on, for the leader's log."""
+TOKEN_REFUSED: Final = 502
+"""What a user is answered where the leader does not accept this instance's token."""
 CONNECT_S: Final = 2.0
 ANSWER_S: Final = 15.0
 """The leader gives a change 10 s to become durable, then says that it could not."""
@@ -104,7 +106,7 @@ class LeaderClient:
                 f"the leader {leader.instance} at {leader.advertise} does not accept this "
                 "instance's peer token: peer_token_file must hold the same one everywhere"
             )
-            raise Problem(502, detail)
+            raise Problem(TOKEN_REFUSED, detail)
         body = bytearray()
         async for chunk in response.content.iter_any():
             body += chunk

@@ -4,12 +4,14 @@ Neighbours: `app` (what is served), `runtime.daemon` (starts and stops it).
 """
 
 import ssl
+from typing import NoReturn
 
 import aiohttp
 from aiohttp import web
 
 from scheduler.api.agent_files import AgentCredential, HttpAgentFiles
 from scheduler.api.app import make_app
+from scheduler.api.leader_check import LeaderCheck
 from scheduler.api.leader_client import LeaderClient
 from scheduler.jobspec import JobDefaults
 from scheduler.runtime.protocols import Front
@@ -54,6 +56,7 @@ class ApiServer:
         self._agent_credential = agent_credential
         self._agent_tls = agent_tls
         self._runner: web.AppRunner | None = None
+        self._leader_check: LeaderCheck | None = None
         self._sessions: list[aiohttp.ClientSession] = []
 
     @property
@@ -73,15 +76,16 @@ class ApiServer:
                 limit=LEADER_CONNECTIONS_MAX, ssl=self._peer_tls or True, force_close=True
             )
         )
+        client = LeaderClient(leader, instance=self._front.instance, token=self._peer_token)
+        self._leader_check = LeaderCheck(self._front, client)
         app = make_app(
             self._front,
             defaults=self._defaults,
             token=self._token,
             peer_token=self._peer_token,
             agent_files=HttpAgentFiles(agents, credential=self._agent_credential),
-            leader_client=LeaderClient(
-                leader, instance=self._front.instance, token=self._peer_token
-            ),
+            leader_client=client,
+            leader_check=self._leader_check,
         )
         self._runner = web.AppRunner(
             app,
@@ -98,6 +102,11 @@ class ApiServer:
         except BaseException:
             await self.stop()
             raise
+
+    async def check_leader(self) -> NoReturn:
+        """Keeps asking whether changes can be passed on. Runs between `start` and `stop`."""
+        assert self._leader_check is not None
+        await self._leader_check.run()
 
     async def stop(self) -> None:
         """Takes no new request, gives the running ones their time, then closes everything."""

@@ -95,6 +95,7 @@ def status(client: Client, form: str) -> None:
     rows += [
         (title, plain(data[name]))
         for title, name in (
+            ("passing on fails", "passing_on_fails"),
             ("store refuses", "store_refusing"),
             ("agents hidden", "agents_hidden"),
             ("frameworks hidden", "frameworks_hidden"),

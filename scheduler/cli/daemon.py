@@ -71,6 +71,7 @@ async def serve(settings: Settings, on_listening: OnListening | None = None) -> 
                 await _listen(api, settings)
                 living = group.create_task(life())
                 signs = group.create_task(_signs_of_life(seat))
+                checking = group.create_task(api.check_leader())
                 stopping = group.create_task(stop.wait())
                 if on_listening is not None:
                     await seat.taken()
@@ -79,6 +80,7 @@ async def serve(settings: Settings, on_listening: OnListening | None = None) -> 
                     await asyncio.wait((living, stopping), return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     systemd.notify("STOPPING=1")
+                    checking.cancel()
                     await api.stop()
                 await living
                 signs.cancel()

@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from scheduler.api.agent_files import AgentCredential, HttpAgentFiles
 from scheduler.api.app import USUAL_LIMITS, make_app
+from scheduler.api.leader_check import LeaderCheck
 from scheduler.api.leader_client import LeaderClient
 from scheduler.api.requests import Limits
 from scheduler.core.model.ids import Role
@@ -31,15 +32,15 @@ def an_app(
     agent_credential: AgentCredential | None = None,
 ) -> web.Application:
     """The interface, impatient with agents and leaders."""
+    client = LeaderClient(session, instance=front.instance, token=peer_token, answer_s=0.5)
     return make_app(
         front,
         defaults=DEFAULTS,
         token=token,
         peer_token=peer_token,
         agent_files=HttpAgentFiles(session, credential=agent_credential, answer_s=0.5),
-        leader_client=LeaderClient(
-            session, instance=front.instance, token=peer_token, answer_s=0.5
-        ),
+        leader_client=client,
+        leader_check=LeaderCheck(front, client),
         limits=limits,
     )
 

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import io
+import socket
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -12,7 +13,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from scheduler.api.leader_client import ANSWER_BYTES_MAX, ASKED_BY, PASSED_ON
+from scheduler.api.leader_check import LeaderCheck
+from scheduler.api.leader_client import ANSWER_BYTES_MAX, ASKED_BY, PASSED_ON, LeaderClient
 from scheduler.api.server import ApiServer
 from scheduler.core.effects import Answer, Verdict
 from scheduler.core.events import ApplyJob, Ticket
@@ -22,6 +24,7 @@ from tests.api.fake_agent import FakeAgent
 from tests.api.fake_front import FRAMEWORK_ID, FakeFront
 from tests.api.test_job_routes import WEB, WEB_YAML, apply, problem_of
 from tests.mesos.certificates import make_certificate
+from tests.support.waiting import wait_until
 
 USER, PEER = "correct-horse", "battery-staple"
 NOBODY_THERE = f"http://{HOST}:1"
@@ -337,6 +340,56 @@ async def test_the_leader_is_told_who_asked_and_who_passed_it_on(
 async def test_what_was_passed_on_to_a_leader_is_carried_out(api: Api, front: FakeFront) -> None:
     response = await api.post("/v1/jobs", json=WEB, headers={PASSED_ON: "offerd-3"})
     assert response.status == 201
+
+
+# --- before anybody wants a change ----------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def checking(
+    front: FakeFront, session: aiohttp.ClientSession, token: str
+) -> AsyncIterator[LeaderCheck]:
+    client = LeaderClient(session, instance=front.instance, token=token, answer_s=0.5)
+    check = LeaderCheck(front, client, look_s=0.005, again_s=0.02)
+    running = asyncio.create_task(check.run())
+    yield check
+    running.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await running
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    await asyncio.to_thread(wait_until, condition, "the leader to be asked")
+
+
+async def test_a_leader_that_does_not_accept_the_token_is_known_at_once(
+    session: aiohttp.ClientSession, front: FakeFront
+) -> None:
+    leading = FakeFront()
+    app = an_app(leading, session, token=USER, peer_token=PEER)
+    async with TestServer(app, host=HOST) as server, checking(front, session, "guessed") as check:
+        front.follow(leader_at(str(server.make_url("/"))))
+        await until(lambda: check.refused)
+        assert check.problem is not None
+        assert "peer_token_file must hold the same" in check.problem.detail
+        front.follow(LeaderInfo("offerd-3", "", 8))
+        assert check.problem is None, "nothing is known of another leader"
+
+
+async def test_a_leader_that_cannot_be_reached_is_told_until_it_can(
+    session: aiohttp.ClientSession, front: FakeFront
+) -> None:
+    odd = OddLeader(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+    with socket.socket() as reserved:
+        reserved.bind((HOST, 0))
+        port = reserved.getsockname()[1]
+    async with checking(front, session, PEER) as check:
+        front.follow(leader_at(f"http://{HOST}:{port}"))
+        await until(lambda: check.problem is not None)
+        assert not check.refused
+        async with await asyncio.start_server(odd.serve, HOST, port):
+            await until(lambda: check.problem is None)
+    assert all(b"GET /v1/status" in request for request in odd.requests)
 
 
 # --- the server ----------------------------------------------------------------------------------

@@ -48,7 +48,14 @@ def test_a_standby_passes_changes_on_with_the_peers_token(company: Company, tmp_
     wrong = hire(company, tmp_path, "another").start()
     for standby in (right, wrong):
         wait_until_following(standby, leader)
-        assert standby.api.get("/readyz") == {"status": "following", "leader": "offerd-1"}
+    assert right.api.get("/readyz") == {"status": "following", "leader": "offerd-1"}
+    assert right.api.status()["passing_on_fails"] == ""
+    # Nobody has asked it for a change yet.
+    told = wait_until(lambda: wrong.api.status()["passing_on_fails"], "it to say so")
+    assert "peer_token_file must hold the same one" in told
+    with pytest.raises(RefusedRequest, match="does not accept its token") as refused:
+        wrong.api.get("/readyz")
+    assert refused.value.status == 503
 
     assert right.api.apply(service("web", 2))["result"] == "created"
     wait_until(lambda: leader.api.job("web")["tasks"] == {"running": 2}, "its tasks to run")
