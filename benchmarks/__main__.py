@@ -8,7 +8,16 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from benchmarks import against_peers, failover, launch_path, placement, steady
+from benchmarks import (
+    against_peers,
+    arrivals,
+    failover,
+    launch_path,
+    pauses,
+    placement,
+    startup,
+    steady,
+)
 from benchmarks.children import PROJECT_ROOT, BenchmarkFailed
 from benchmarks.values import Benchmark, Figures, Load
 
@@ -20,6 +29,9 @@ BENCHMARKS = {
     **against_peers.benchmarks(),
     **failover.benchmarks(),
     **steady.benchmarks(),
+    **arrivals.benchmarks(),
+    **pauses.benchmarks(),
+    **startup.benchmarks(),
     **placement.benchmarks(),
 }
 

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -156,9 +156,10 @@ class LoadMaster(Child):
         """Begins to send TASK_FINISHED of so many tasks, one each `pause_ms`."""
         self._tell(f"trickle {updates} {pause_ms}")
 
-    def offer(self, agents: int, tasks: int) -> None:
-        """Offers so many agents more, each with room for `tasks`, of which nothing will be said."""
-        self._tell(f"offer {agents} {tasks}")
+    def offer(self, agents: int, tasks: int, an_event: int, pause_ms: int = 0) -> None:
+        """Offers so many agents more, each with room for `tasks`, of which nothing will be said;
+        `an_event` of them at once, and then a pause."""
+        self._tell(f"offer {agents} {tasks} {an_event} {pause_ms}")
 
     def next_word(self, scheduler: Child) -> Document:
         """What it says next, see load_master.py."""
@@ -193,18 +194,27 @@ class LoadMaster(Child):
 class Daemon(Child):
     """`offerd run` with a store of its own or a shared one; may be killed and started again.
 
-    `store` is a setting; `instance` tells daemons on one etcd apart.
+    `store` is a setting; `instance` tells daemons on one etcd apart; `program` is the module that
+    is run, with its own arguments before the daemon's.
     """
 
-    def __init__(self, folder: Path, master_port: int, store: str, instance: str = "only") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        master_port: int,
+        store: str,
+        instance: str = "only",
+        program: Sequence[str] = ("scheduler.cli.main",),
+    ) -> None:
         super().__init__("daemon", folder / f"{instance}.log")
-        port = free_port()
-        self.url = f"http://{HOST}:{port}"
+        self._program = program
+        self.port = free_port()
+        self.url = f"http://{HOST}:{self.port}"
         self._settings = folder / f"{instance}.yaml"
         settings = {
             "master": f"http://{HOST}:{master_port}",
             "store": store,
-            "listen": f"{HOST}:{port}",
+            "listen": f"{HOST}:{self.port}",
             "instance": instance,
             "advertise": self.url,
             "framework": {"user": "nobody", "name": "benchmark"},
@@ -213,7 +223,7 @@ class Daemon(Child):
 
     def run(self) -> None:
         """Starts it and waits for nothing."""
-        self.start(*PYTHON, "scheduler.cli.main", "run", "-c", str(self._settings))
+        self.start(*PYTHON, *self._program, "run", "-c", str(self._settings))
 
     def stop(self) -> None:
         """SIGTERM; returns when it has ended as it should."""

@@ -18,16 +18,19 @@ It speaks with whoever started it by lines. On standard output, JSON:
 
     {"trickle": n, "p50_s": seconds, "p99_s": seconds}
                              the updates of `trickle`, from written to acknowledged
-    {"placed": n, "seconds": seconds}
-                             what `offer` offered has been accepted
+    {"placed": n, "seconds": seconds, "first_s": …, "p50_s": …, "p99_s": …}
+                             all that `offer` offered has been launched: from its first offer to the
+                             last ACCEPT, to the first, and from each offer to the ACCEPT of it
 
 On standard input, and it ends with it:
 
     storm               sends TASK_FINISHED of every task at once
     trickle N MS        sends TASK_FINISHED of N tasks, one each MS milliseconds, until what was
                         offered has been accepted, if that is sooner
-    offer AGENTS TASKS  offers that many more agents with room for TASKS on each, and says nothing
-                        of the tasks that are launched there
+    offer AGENTS TASKS AN_EVENT MS
+                        offers that many more agents with room for TASKS on each, so many an event,
+                        one event each MS milliseconds, and says nothing of the tasks that are
+                        launched there
 """
 
 import argparse
@@ -36,6 +39,7 @@ import json
 import resource
 import sys
 import time
+from collections.abc import Iterable, Sequence
 from typing import cast
 
 import httptools
@@ -113,30 +117,46 @@ class Trickle:
         return self.closed and not self._sent
 
     def result(self) -> dict[str, object]:
-        ordered = sorted(self._latencies_s)
-        return {
-            "trickle": len(ordered),
-            "p50_s": ordered[len(ordered) // 2],
-            "p99_s": ordered[int(len(ordered) * 0.99)],
-        }
+        return {"trickle": len(self._latencies_s), **_percentiles(self._latencies_s)}
 
 
 class Batch:
-    """Tasks that are launched and then left alone."""
+    """Tasks that are launched and then left alone; their offers are timed one by one."""
 
     def __init__(self, tasks: int) -> None:
         self.tasks: set[str] = set()
         self._asked = tasks
         self._began = time.perf_counter()
+        self._offered: dict[str, float] = {}
+        self._latencies_s: list[float] = []
+        self._first_s = 0.0
+
+    def offered(self, offer_ids: Iterable[str]) -> None:
+        self._offered |= dict.fromkeys(offer_ids, time.perf_counter())
+
+    def accepted(self, offer_id: str) -> None:
+        offered = self._offered.pop(offer_id, None)
+        if offered is not None:
+            now = time.perf_counter()
+            self._first_s = self._first_s or now - self._began
+            self._latencies_s.append(now - offered)
 
     def placed(self, task_id: str) -> None:
         self.tasks.add(task_id)
         if self.complete:
-            _tell({"placed": self._asked, "seconds": time.perf_counter() - self._began})
+            _tell(self._result())
 
     @property
     def complete(self) -> bool:
         return len(self.tasks) == self._asked
+
+    def _result(self) -> dict[str, object]:
+        return {
+            "placed": self._asked,
+            "seconds": time.perf_counter() - self._began,
+            "first_s": self._first_s,
+            **_percentiles(self._latencies_s),
+        }
 
 
 class LoadMaster:
@@ -154,7 +174,7 @@ class LoadMaster:
         self._offers = 0
         self._wave: Wave | None = None
         self._statuses = 0
-        self._takeovers = 0
+        self._added = 0  # agents, to those that were there from the beginning
         self._takes_over = False
         self._reconciled = 0
         self._trickle: Trickle | None = None
@@ -217,6 +237,8 @@ class LoadMaster:
     def _accepted(self, accept: scheduler_pb2.Call.Accept) -> None:
         for offer_id in accept.offer_ids:
             self._offered.pop(offer_id.value, None)
+            if self._batch is not None:
+                self._batch.accepted(offer_id.value)
         if self._takes_over:
             self._takes_over = False
             _tell({"accepted": time.monotonic(), "statuses": self._reconciled})
@@ -287,12 +309,27 @@ class LoadMaster:
         else:
             asyncio.get_running_loop().call_later(pause_s, self._trickle_on, tasks, pause_s)
 
-    def offer(self, agents: int, tasks: int) -> None:
+    def offer(self, agents: int, tasks: int, an_event: int, pause_s: float) -> None:
+        """None of them was offered before."""
         self._batch = Batch(agents * tasks)
-        names = [f"load-S{self._agents + number}" for number in range(agents)]
+        begin = self._agents + self._added
+        self._added += agents
+        names = [f"load-S{number}" for number in range(begin, begin + agents)]
         self._free |= dict.fromkeys(names, tasks)
-        for start in range(0, agents, OFFERS_AN_EVENT):
-            self._write(self._offers_event(names[start : start + OFFERS_AN_EVENT]))
+        self._offer_on(names, an_event, pause_s)
+
+    def _offer_on(self, names: list[str], an_event: int, pause_s: float) -> None:
+        assert self._batch is not None
+        while names:
+            before = self._offers
+            record = self._offers_event(names[:an_event])
+            self._batch.offered(_offer_id(n) for n in range(before + 1, self._offers + 1))
+            self._write(record)
+            names = names[an_event:]
+            if names and pause_s:
+                loop = asyncio.get_running_loop()
+                loop.call_later(pause_s, self._offer_on, names, an_event, pause_s)
+                return
 
     def _update(self, task_id: str, agent_id: str, state: TaskState) -> bytes:
         """An update of the wave, to be acknowledged."""
@@ -327,10 +364,10 @@ class LoadMaster:
             self._write(record)
 
     def _offer_one_more(self) -> None:
-        self._takeovers += 1
         self._takes_over = True
         self._reconciled = 0
-        agent_id = f"load-S{self._agents + self._takeovers}"
+        agent_id = f"load-S{self._agents + self._added}"
+        self._added += 1
         self._free[agent_id] = 1
         self._write(self._offers_event([agent_id]))
 
@@ -339,7 +376,7 @@ class LoadMaster:
         for agent_id in agents:
             self._offers += 1
             offer = event.offers.offers.add()
-            offer.id.value = f"load-O{self._offers}"
+            offer.id.value = _offer_id(self._offers)
             self._offered[offer.id.value] = agent_id
             _fill_offer(offer, agent_id, self._free[agent_id])
         return self._wire.encode(event)
@@ -359,6 +396,15 @@ class LoadMaster:
 def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _offer_id(number: int) -> str:
+    return f"load-O{number}"
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, float]:
+    ordered = sorted(seconds)
+    return {"p50_s": ordered[len(ordered) // 2], "p99_s": ordered[int(len(ordered) * 0.99)]}
 
 
 def _tell(line: dict[str, object]) -> None:
@@ -444,8 +490,8 @@ async def serve(host: str, agents: int, tasks: int) -> None:
                     master.storm()
                 case [b"trickle", updates, pause_ms]:
                     master.trickle(int(updates), int(pause_ms) / 1000)
-                case [b"offer", agents_, tasks_]:
-                    master.offer(int(agents_), int(tasks_))
+                case [b"offer", agents_, tasks_, an_event, pause_ms]:
+                    master.offer(int(agents_), int(tasks_), int(an_event), int(pause_ms) / 1000)
                 case other:
                     sys.exit(f"not understood: {other}")
 

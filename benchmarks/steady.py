@@ -17,6 +17,7 @@ QUIET: Final = 500
 TRICKLED_MIN: Final = 100
 PLACED_AGENTS: Final = 1_000
 PLACED_ON_EACH: Final = 100
+OFFERS_AN_EVENT: Final = 50
 
 IDLE_SHARE: Final = "idle and suppressed, % of a core"
 BYTES_A_TASK: Final = "RSS, bytes a task"
@@ -100,7 +101,7 @@ def latency(load: Load) -> Figures:
                 "resources": {"cpus": 0.1, "mem": "32MiB"},
             }
         )
-        master.offer(PLACED_AGENTS, PLACED_ON_EACH)
+        master.offer(PLACED_AGENTS, PLACED_ON_EACH, OFFERS_AN_EVENT)
         master.trickle(TRICKLED, TRICKLE_PAUSE_MS)
         placed, busy = master.next_word(daemon), master.next_word(daemon)
         if "placed" not in placed or busy["trickle"] < TRICKLED_MIN:
