@@ -127,9 +127,13 @@ class Engine:
     # --- what the runtime reads ------------------------------------------------------------------
 
     @property
+    def framework(self) -> FrameworkRecord | None:
+        """As whom we are registered."""
+        return self._desk.state.framework
+
+    @property
     def framework_id(self) -> FrameworkId | None:
-        framework = self._desk.state.framework
-        return framework.framework_id if framework is not None else None
+        return self.framework.framework_id if self.framework is not None else None
 
     @property
     def armed(self) -> bool:
@@ -255,7 +259,10 @@ class Engine:
         wall = desk.now.wall
         framework = desk.state.framework
         armed = framework is not None and (framework.armed or self._wishes.armed)
-        desk.store(FrameworkRecord(event.framework_id, armed, wall))
+        registered = framework if framework is not None else event
+        desk.store(
+            FrameworkRecord(event.framework_id, armed, wall, registered.user, registered.checkpoint)
+        )
         desk.connected = True
         self.views.connection = Connection(event.master_url, wall)
         self._offers.forget()
@@ -321,7 +328,7 @@ class Engine:
         framework = desk.state.framework
         if event.outcome is CallOutcome.SENT:
             if self._wishes.armed_by(event.call_id) and framework is not None:
-                desk.store(FrameworkRecord(framework.framework_id, True, framework.subscribed_at))
+                desk.store(msgspec.structs.replace(framework, armed=True))
         elif event.outcome is CallOutcome.REFUSED:
             desk.step.notice(NoticeKind.CALL_FAILED, text=event.detail)
 

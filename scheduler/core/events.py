@@ -33,12 +33,15 @@ class Now(NamedTuple):
 
 
 class Subscribed(msgspec.Struct, frozen=True):
-    """A new stream stands. Every offer and unanswered call of the old one is void."""
+    """A new stream stands. Every offer and unanswered call of the old one is void. `user` and
+    `checkpoint` are what the SUBSCRIBE said: a new framework was registered with them."""
 
     framework_id: FrameworkId
     master_id: MasterId
     master_url: str
     master_version: str
+    user: str | None = None
+    checkpoint: bool | None = None
 
 
 class Disconnected(msgspec.Struct, frozen=True):

@@ -16,11 +16,16 @@ from scheduler.core.model.job import JobSpec
 
 class FrameworkRecord(msgspec.Struct, frozen=True):
     """Who we are to the master. `armed`: the real failover timeout was set after the first
-    SUBSCRIBE (which goes out with 0, so that one that is cut off leaves nothing behind)."""
+    SUBSCRIBE (which goes out with 0, so that one that is cut off leaves nothing behind).
+
+    `user` and `checkpoint` are as they were registered: the master takes no other ones for this id.
+    None: an older version wrote this, and did not note them."""
 
     framework_id: FrameworkId
     armed: bool
     subscribed_at: float
+    user: str | None = None
+    checkpoint: bool | None = None
 
 
 class Desired(enum.StrEnum):

@@ -23,7 +23,8 @@ import structlog
 
 from scheduler.core.effects import Call, Wanted
 from scheduler.core.events import ConnectFailed, Disconnected, Event, Subscribed
-from scheduler.core.model.ids import FrameworkId, MasterId
+from scheduler.core.model.ids import MasterId
+from scheduler.core.records import FrameworkRecord
 from scheduler.errors import (
     FrameworkRemoved,
     FrameworkTaken,
@@ -148,7 +149,7 @@ class MasterSession:
         self,
         emit: Callable[[Event], None],
         *,
-        framework_id: Callable[[], FrameworkId | None],
+        registered: Callable[[], FrameworkRecord | None],
         wanted: Callable[[], Wanted],
         may_speak: Callable[[], bool],
     ) -> None:
@@ -165,7 +166,7 @@ class MasterSession:
                 begun = asyncio.get_running_loop().time()
                 self._stood = False
                 try:
-                    await self._one_session(emit, framework_id(), wanted(), may_speak)
+                    await self._one_session(emit, registered(), wanted(), may_speak)
                 except MesosError as error:
                     if not may_speak():
                         # A successor subscribed with our framework id, and what the master says
@@ -207,12 +208,14 @@ class MasterSession:
     async def _one_session(
         self,
         emit: Callable[[Event], None],
-        framework_id: FrameworkId | None,
+        registered: FrameworkRecord | None,
         wanted: Wanted,
         may_speak: Callable[[], bool],
     ) -> None:
         """From SUBSCRIBE to the loss of the stream; always raises what ended it."""
-        body = encode_subscribe(self._settings.framework, framework_id, wanted)
+        framework = self._as_registered(registered)
+        framework_id = registered.framework_id if registered is not None else None
+        body = encode_subscribe(framework, framework_id, wanted)
         self._superseded.clear()
         async with (
             self._until_superseded(),
@@ -229,7 +232,7 @@ class MasterSession:
             opened = self._decode_first(records.popleft())
             stream.expect_heartbeats(opened.heartbeat_interval_s)
             outbox = Outbox(
-                CallCodec(opened.framework_id, self._settings.framework, self._tasks),
+                CallCodec(opened.framework_id, framework, self._tasks),
                 emit,
                 waiting_max=self._limits.calls_waiting_max,
                 on_lost=stream.cut,
@@ -237,7 +240,35 @@ class MasterSession:
             outbox.attach(await self._open_calls(stream, outbox))
             self._candidates.leads(stream.address)
             self._stands = (stream, opened.master_id)
-            await self._serve(emit, stream, opened, outbox, records)
+            subscribed = Subscribed(
+                opened.framework_id,
+                opened.master_id,
+                stream.address.url(),
+                opened.master_version,
+                framework.user,
+                framework.checkpoint,
+            )
+            await self._serve(emit, stream, subscribed, outbox, records)
+
+    def _as_registered(self, registered: FrameworkRecord | None) -> FrameworkSettings:
+        """A SUBSCRIBE with another `user` or `checkpoint` is taken and they are passed over, but
+        every UPDATE_FRAMEWORK with them is refused, and our wishes with it."""
+        framework = self._settings.framework
+        if registered is None:
+            return framework
+        kept = {
+            name: was
+            for name, was in (("user", registered.user), ("checkpoint", registered.checkpoint))
+            if was is not None and was != getattr(framework, name)
+        }
+        if kept and not self._was_subscribed:
+            log.warning(
+                "session.settings_ignored",
+                framework_id=registered.framework_id,
+                reason="the master takes no change of them for a framework that is registered",
+                registered=kept,
+            )
+        return msgspec.structs.replace(framework, **kept)
 
     @asynccontextmanager
     async def _until_superseded(self) -> AsyncIterator[None]:
@@ -254,7 +285,7 @@ class MasterSession:
         self,
         emit: Callable[[Event], None],
         stream: EventStream,
-        opened: StreamOpened,
+        subscribed: Subscribed,
         outbox: Outbox,
         records: deque[bytes],
     ) -> None:
@@ -262,10 +293,10 @@ class MasterSession:
         reason = _STOPPED
         self._outbox = outbox
         self._was_subscribed = self._stood = True
-        url = stream.address.url()
+        framework_id = subscribed.framework_id
         try:
-            log.info("session.subscribed", framework_id=opened.framework_id, master=url)
-            emit(Subscribed(opened.framework_id, opened.master_id, url, opened.master_version))
+            log.info("session.subscribed", framework_id=framework_id, master=subscribed.master_url)
+            emit(subscribed)
             while True:
                 while records:
                     many = self._take(records.popleft(), emit, outbox)
@@ -282,9 +313,9 @@ class MasterSession:
                 await outbox.aclose(reason)
             finally:
                 if reason == _STOPPED:
-                    log.info("session.stopped", framework_id=opened.framework_id)
+                    log.info("session.stopped", framework_id=framework_id)
                 else:
-                    log.warning("session.lost", reason=reason, framework_id=opened.framework_id)
+                    log.warning("session.lost", reason=reason, framework_id=framework_id)
                 emit(Disconnected(reason))
 
     async def _open_calls(self, stream: EventStream, outbox: Outbox) -> CallConnection:

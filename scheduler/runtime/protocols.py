@@ -9,8 +9,8 @@ import msgspec
 
 from scheduler.core.effects import Answer, Call, Wanted
 from scheduler.core.events import AgentsListed, Command, Event, FrameworksListed, Ticket
-from scheduler.core.model.ids import FrameworkId, Uid
-from scheduler.core.records import Record, Write
+from scheduler.core.model.ids import Uid
+from scheduler.core.records import FrameworkRecord, Record, Write
 from scheduler.core.views import Views
 
 Emit = Callable[[Event], None]
@@ -44,7 +44,7 @@ class Store(Protocol):
 class Session(Protocol):
     """The one connection with the master: stream and calls, lost and made anew together.
 
-    `run` connects, subscribes as `wanted()` and `framework_id()` say, emits events, reconnects
+    `run` connects, subscribes as `wanted()` and `registered()` say, emits events, reconnects
     with a back-off, until cancelled; it raises FrameworkRemoved or MasterRefused when trying again
     cannot help. `send` queues calls, in order; each ends as one CallEnded event, but those that are
     UNTOLD. Calls given while there is no connection end as NOT_SENT. `may_speak` is asked before a
@@ -56,7 +56,7 @@ class Session(Protocol):
         self,
         emit: Emit,
         *,
-        framework_id: Callable[[], FrameworkId | None],
+        registered: Callable[[], FrameworkRecord | None],
         wanted: Callable[[], Wanted],
         may_speak: Callable[[], bool],
     ) -> None: ...

@@ -196,7 +196,7 @@ class Term:
             try:
                 await self._session.run(
                     self._emit,
-                    framework_id=lambda: self._engine.framework_id,
+                    registered=lambda: self._engine.framework,
                     wanted=self._engine.wanted,
                     may_speak=self._leads,
                 )

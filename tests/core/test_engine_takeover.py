@@ -1,10 +1,11 @@
 """Another daemon over what was stored: nothing is done on the mere absence of an answer."""
 
+import msgspec
 import pytest
 
 from scheduler.core.effects import Accept, Decline, Reconcile
 from scheduler.core.engine import Engine
-from scheduler.core.events import Now, OffersMade, Subscribed, TaskState
+from scheduler.core.events import Disconnected, Now, OffersMade, Subscribed, TaskState
 from scheduler.core.model.ids import FrameworkId, JobId, MasterId, TaskId
 from scheduler.core.model.job import Restart, Unreachable
 from scheduler.core.policy import Budget, Policy
@@ -63,6 +64,16 @@ def test_the_framework_id_is_subscribed_with_the_real_timeout() -> None:
     assert harness.engine.wanted().failover_timeout_s == 604_800.0
     harness.subscribe()
     assert harness.engine.armed
+
+
+def test_with_what_a_framework_was_registered_is_kept_whatever_is_said_later() -> None:
+    harness = Harness()
+    said = Subscribed(FrameworkId("F-1"), MasterId("M-1"), "http://m1:5050", "1.11.0", "web", True)
+    harness.handle(said)
+    harness.handle(Disconnected("restart"), msgspec.structs.replace(said, user="other"))
+    framework = harness.engine.framework
+    assert framework is not None
+    assert (framework.user, framework.checkpoint) == ("web", True)
 
 
 def test_first_everything_then_each_task_then_the_marker() -> None:

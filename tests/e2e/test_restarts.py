@@ -171,3 +171,18 @@ def test_tasks_in_no_record_of_ours_are_kept_and_shown_until_somebody_ends_them(
     stays(lambda: scene.framework(framework_id).running("web") == before, "keeping them", 1.0)
     daemon.api.post(f"/v1/tasks/{before[0]}/kill")
     scene.wait_for_running(framework_id, "web", 1)
+
+
+def test_a_changed_user_or_checkpoint_does_not_keep_our_wishes_from_the_master(
+    scene: Scene,
+) -> None:
+    daemon, framework_id = scene.running_daemon()
+    daemon.sigterm()
+    settings = scene.settings(user="nobody", checkpoint=False)
+    settings["offers"]["narrow_after"] = "200ms"
+    daemon.configure(settings)
+    daemon.start()
+    assert daemon.wait_until_connected() == framework_id
+    daemon.api.apply(service("web", 1, constraints=["rack is nowhere"]))
+    wait_until(lambda: daemon.api.status()["offers"][0]["constraints"], "the master to be told")
+    stays(lambda: daemon.api.status()["needs_refused"] == "", "the master to agree", 1.0)

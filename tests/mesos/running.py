@@ -8,6 +8,7 @@ from typing import Self, TypeVar
 from scheduler.core.effects import Call, Wanted
 from scheduler.core.events import CallEnded, Event, Subscribed
 from scheduler.core.model.ids import FrameworkId, Role
+from scheduler.core.records import FrameworkRecord
 from scheduler.mesos.session import MasterSession
 
 DEADLINE_S = 20.0
@@ -23,6 +24,7 @@ class RunningSession:
         self.session = session
         self.events: list[Event] = []
         self.framework_id: FrameworkId | None = None
+        self.registered: tuple[str | None, bool | None] = (None, None)
         self.on_event: Callable[[Event], None] = lambda _: None
         self.may_speak: Callable[[], bool] = lambda: True
         self._wanted = wanted
@@ -34,7 +36,7 @@ class RunningSession:
         self.task = asyncio.create_task(
             self.session.run(
                 self._take,
-                framework_id=self._begin_try,
+                registered=self._begin_try,
                 wanted=lambda: self._wanted,
                 may_speak=lambda: self.may_speak(),
             )
@@ -100,10 +102,12 @@ class RunningSession:
         assert error is not None
         return error
 
-    def _begin_try(self) -> FrameworkId | None:
+    def _begin_try(self) -> FrameworkRecord | None:
         self._tries += 1
         self._changed.set()
-        return self.framework_id
+        if self.framework_id is None:
+            return None
+        return FrameworkRecord(self.framework_id, True, 0.0, *self.registered)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Subscribed):

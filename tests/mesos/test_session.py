@@ -55,7 +55,7 @@ from scheduler.runtime.protocols import Session
 from tests.mesos import fake_master, wires
 from tests.mesos.certificates import make_certificate
 from tests.mesos.fake_master import ACCEPTED, Call, FakeMaster, answer, error, subscribed
-from tests.mesos.running import RunningSession
+from tests.mesos.running import WANTED, RunningSession
 
 QUICK = SessionLimits(retry_initial_s=0.005, retry_s_max=0.02)
 SECRET = Credential("fw", "sesame")
@@ -119,7 +119,8 @@ async def test_the_first_subscribe_has_no_id_and_the_next_has_the_one_that_was_g
 ) -> None:
     async with a_session(master) as running:
         told = await running.next(Subscribed)
-        assert told == Subscribed(told.framework_id, told.master_id, master.url, "1.11.0")
+        url = master.url
+        assert told == Subscribed(told.framework_id, told.master_id, url, "1.11.0", "nobody", True)
         assert (told.framework_id, told.master_id) == ("M-0001", "M")
         (await master.stream()).cut()
         await running.next(Disconnected)
@@ -147,6 +148,26 @@ async def test_every_request_carries_the_credentials_and_calls_the_stream_id(
     assert subscribe.headers["accept-encoding"] == "identity"
     assert "mesos-stream-id" not in subscribe.headers
     assert [request.headers["mesos-stream-id"] for request in calls] == ["stream-1"] * 2
+
+
+async def test_what_a_framework_was_registered_with_is_said_for_ever(master: FakeMaster) -> None:
+    async with a_session(master) as running:
+        first = await running.next(Subscribed)
+        assert (first.user, first.checkpoint) == ("nobody", True)
+        running.registered = ("somebody", False)
+        (await master.stream()).cut()
+        await running.next(Disconnected)
+        again = await running.next(Subscribed)
+        assert (again.user, again.checkpoint) == ("somebody", False)
+        running.send(UpdateFramework(CallId(1), WANTED))
+        await running.outcomes([1])
+    said = [call.subscribe.framework_info for call in master.subscribes]
+    said += [call.update_framework.framework_info for call in master.calls]
+    assert [(info.user, info.checkpoint) for info in said] == [
+        ("nobody", True),
+        ("somebody", False),
+        ("somebody", False),
+    ]
 
 
 async def test_calls_that_answer_subscribed_leave(master: FakeMaster) -> None:

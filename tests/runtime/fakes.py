@@ -17,7 +17,7 @@ from scheduler.core.events import (
     Subscribed,
 )
 from scheduler.core.model.ids import FrameworkId, MasterId
-from scheduler.core.records import Record, Write
+from scheduler.core.records import FrameworkRecord, Record, Write
 from scheduler.errors import OfferdError, TermEnded
 
 
@@ -97,13 +97,14 @@ class TestedSession:
         self,
         emit: Callable[[Event], None],
         *,
-        framework_id: Callable[[], FrameworkId | None],
+        registered: Callable[[], FrameworkRecord | None],
         wanted: Callable[[], Wanted],
         may_speak: Callable[[], bool],
     ) -> None:
         self._emit = emit
         self.runs += 1
-        self.ids.append(framework_id())
+        record = registered()
+        self.ids.append(record.framework_id if record is not None else None)
         self.wanted.append(wanted())
         self._end = asyncio.get_running_loop().create_future()
         self.started.set()
