@@ -252,6 +252,8 @@ class Placing:
 
 def _counted_values(job: Job, agent: AgentInfo) -> tuple[tuple[str, str], ...]:
     """What the attempt's record must hold for its job to be counted by, whoever leads then."""
+    if not job.counted_by:
+        return ()
     values = [
         (attribute, value_of(agent, attribute))
         for attribute in job.counted_by

@@ -78,11 +78,8 @@ class Outbox:
     # --- called by the connection ----------------------------------------------------------------
 
     def answered(self, token: int, outcome: calls.CallOutcome) -> None:
-        call_id = CallId(token)
-        self._end(call_id, *_outcome(outcome))
-        if isinstance(outcome, calls.Refused):
-            self._look_at_refusal(call_id, outcome)
-        self._updates.discard(call_id)
+        if token != UNTOLD or not isinstance(outcome, calls.Sent):
+            self._take_outcome(CallId(token), outcome)
         if self._waiting:
             self._pump()
 
@@ -124,6 +121,12 @@ class Outbox:
             waiting.popleft()
             if isinstance(call, UpdateFramework):
                 self._updates.add(call.call_id)
+
+    def _take_outcome(self, call_id: CallId, outcome: calls.CallOutcome) -> None:
+        self._end(call_id, *_outcome(outcome))
+        if isinstance(outcome, calls.Refused):
+            self._look_at_refusal(call_id, outcome)
+        self._updates.discard(call_id)
 
     def _end(self, call_id: CallId, outcome: CallOutcome, detail: str) -> None:
         if call_id != UNTOLD:

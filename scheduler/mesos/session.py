@@ -22,7 +22,7 @@ import msgspec
 import structlog
 
 from scheduler.core.effects import Call, Wanted
-from scheduler.core.events import ConnectFailed, Disconnected, Event, Subscribed
+from scheduler.core.events import ConnectFailed, Disconnected, Event, StatusUpdated, Subscribed
 from scheduler.core.model.ids import MasterId
 from scheduler.core.records import FrameworkRecord
 from scheduler.errors import (
@@ -350,15 +350,17 @@ class MasterSession:
     ) -> ManyOffers | None:
         """Tells what a record says; gives back what is too much to be told in one turn."""
         match self._decoder.decode(record):
+            case StatusUpdated() as status:  # first, as nearly all records are
+                emit(status)
             case ManyOffers() as many:
                 return many
             case PassedOver(name):
                 self.passed_over[name] += 1
-            case UnreadableStatus() as status:
+            case UnreadableStatus() as unreadable:
                 self.passed_over["UPDATE"] += 1
-                log.warning("session.status_unreadable", task_id=status.task_id)
-                if status.uuid:
-                    outbox.acknowledge(status)
+                log.warning("session.status_unreadable", task_id=unreadable.task_id)
+                if unreadable.uuid:
+                    outbox.acknowledge(unreadable)
             case StreamError(message):
                 raise _error(message)
             case StreamOpened():

@@ -1,6 +1,7 @@
 """Notices as log lines. One line a change of a job or of the connection; a task's changes are at
 debug, since a line a task would cost more than the task."""
 
+import logging
 from collections.abc import Callable
 
 import structlog
@@ -23,13 +24,13 @@ def writer() -> Callable[[Notice], None]:
     # Bound once: an unbound logger asks for its configuration at each line, also at those that are
     # not written, of which each task has some.
     log = structlog.get_logger().bind()
+    tells_tasks = log.is_enabled_for(logging.DEBUG)
 
     def write(notice: Notice) -> None:
         kind = notice.kind
         if kind is NoticeKind.TASK_CHANGED:
-            log.debug(
-                kind, job=notice.job, task_id=notice.task_id, state=notice.state, text=notice.text
-            )
+            if tells_tasks:
+                log.debug(kind, **_fields(notice))
         elif kind in _WARNINGS:
             log.warning(kind, **_fields(notice))
         else:

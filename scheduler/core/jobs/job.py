@@ -7,9 +7,8 @@ derived from the job.
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from scheduler.core.model.ids import JobId
 from scheduler.core.model.instance import AttemptState, Instance, Outcome
-from scheduler.core.model.job import JobSpec, Kind
+from scheduler.core.model.job import Kind
 from scheduler.core.placement.group import counted_attributes
 from scheduler.core.records import Desired, JobRecord
 
@@ -25,6 +24,7 @@ class Job:
         "counted_by",
         "counts",
         "halted",
+        "id",
         "instances",
         "known",
         "live",
@@ -32,25 +32,20 @@ class Job:
         "record",
         "rolling",
         "rollout",
+        "spec",
         "todo",
     )
 
     def __init__(self, record: JobRecord) -> None:
         self.record = record
+        self.id = record.spec.job
+        self.spec = record.spec
         self.instances: dict[int, Instance] = {}
         self.todo: deque[int] = deque()
         self.rolling = False
         self.rollout = ""
         self.halted = False
         self._reset()
-
-    @property
-    def id(self) -> JobId:
-        return self.record.spec.job
-
-    @property
-    def spec(self) -> JobSpec:
-        return self.record.spec
 
     @property
     def state(self) -> str:
@@ -73,7 +68,7 @@ class Job:
     def set_record(self, record: JobRecord) -> None:
         """Outcomes and counts are judged by the record, so the indexes are made anew; but not where
         only times have changed, as at the end of a job: there may be very many instances."""
-        before, self.record = self.record, record
+        before, self.record, self.spec = self.record, record, record.spec
         if _judged_by(before) != _judged_by(record):
             self._reset()
             for instance in self.instances.values():
