@@ -25,8 +25,8 @@ class LoopLimits(msgspec.Struct, frozen=True):
     launches_held_max: int = 2000
     writes_held_max: int = 100_000
     updates_alone_max: int = 500
-    rows_alone: int = 100
-    launches_held_alone: int = 200
+    rows_alone: int = 50
+    launches_held_alone: int = 100
     patience_s: float = 0.002
 
 
