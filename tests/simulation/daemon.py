@@ -1,13 +1,13 @@
 """One daemon in virtual time: the engine, a store that is slow, and a stream that breaks.
 
-It passes values between engine and model as the runtime does (what a step says leaves when the
-writes of it and of all before it are durable), can be killed at any moment with any part of the
-open transactions stored, and judges from outside what must never happen.
+It passes values between engine and model as the runtime does, with the runtime's own outbox and
+updates in steps that place nothing; can be killed at any moment with any part of the open
+transactions stored; and judges from outside what must never happen.
 """
 
-import zlib
-from collections import deque
+from collections.abc import Sequence
 from random import Random
+from typing import cast
 
 from scheduler.core import invariants
 from scheduler.core.effects import Accept, Acknowledge, Answer, Call, Kill, Step
@@ -30,9 +30,12 @@ from scheduler.core.model.instance import TERMINAL, Attempt, Instance, Outcome
 from scheduler.core.model.job import Template
 from scheduler.core.policy import Budget, Policy
 from scheduler.core.records import Put, Record, RecordKey, Remove, key_of
+from scheduler.runtime.outbox import Outbox
+from scheduler.runtime.protocols import Store
 from tests.simulation.mesos_model import ENDED, MesosModel
+from tests.simulation.slow_store import SlowStore
 
-LANES = 4
+NOTHING_PLACED = Budget(rows=0, launches=0)
 START_WALL = 1_000_000.0
 AWAY_STATES = frozenset({TaskState.UNREACHABLE, TaskState.UNKNOWN})
 GIVEN_UP_STATES = frozenset({TaskState.LOST, TaskState.GONE, TaskState.GONE_BY_OPERATOR})
@@ -66,7 +69,7 @@ class Heard:
 
 
 class Daemon:
-    """`pending` are steps of which some write is not durable yet."""
+    """`lagging`: the store is slow; now and then it stores something all the same."""
 
     def __init__(self, policy: Policy, world: MesosModel, seed: int) -> None:
         self.policy = policy
@@ -74,7 +77,6 @@ class Daemon:
         self.random = Random(seed)
         self.mono = 0.0
         self.stored: dict[RecordKey, Record] = {}
-        self.pending: deque[tuple[int, Step]] = deque()
         self.answers: dict[Ticket, Answer] = {}
         self.lagging = False
         self.budget = Budget()
@@ -89,6 +91,17 @@ class Daemon:
 
     def _start(self) -> None:
         self.terms += 1
+        self.store = SlowStore(self.random, self._write)
+        self.outbox = Outbox(
+            cast(Store, self.store),
+            may_leave=lambda: True,
+            stream_now=lambda: self.stream if self.world.connected else None,
+            send=self._send,
+            answer=self._answer,
+            notice=lambda _: None,
+            emit=self.calls_ended.append,
+            released=lambda: None,
+        )
         self.engine = Engine(self.policy, term=self.terms, seed=self.terms)
         records = list(self.stored.values())
         self.random.shuffle(records)
@@ -147,7 +160,9 @@ class Daemon:
                 self.heard.status(event, self.mono)
             elif isinstance(event, Subscribed):
                 self.heard.in_this_stream.clear()
-        step = self._take(self.engine.handle(self.now, events, self.budget))
+        updates = any(isinstance(event, StatusUpdated) for event in events)
+        budget = NOTHING_PLACED if updates else self.budget
+        step = self._take(self.engine.handle(self.now, events, budget))
         rounds = 0
         while step.more:
             rounds += 1
@@ -158,22 +173,19 @@ class Daemon:
         invariants.check(self.engine)
         for call in step.calls:
             self._judge(call)
-        self.pending.append((self.stream, step))
+        self.outbox.add(step, self.stream)
         if not self.lagging:
             self.flush()
+        elif self.random.random() < 0.2:
+            self.flush(1)
         return step
 
     def flush(self, count: int = 1_000_000) -> None:
-        """The oldest steps become durable, and what they say leaves."""
-        while self.pending and count > 0:
-            count -= 1
-            stream, step = self.pending.popleft()
-            for write in step.writes:
-                self._write(write)
-            for answer in step.answers:
-                self.answers[answer.ticket] = answer
-            for call in step.calls:
-                self._send(stream, call)
+        """So much of what was submitted becomes durable, and what may leaves."""
+        self.store.commit(count)
+
+    def _answer(self, answer: Answer) -> None:
+        self.answers[answer.ticket] = answer
 
     def _write(self, write: Put | Remove) -> None:
         match write:
@@ -184,14 +196,12 @@ class Daemon:
             case Remove(key):
                 self.stored.pop(key, None)
 
-    def _send(self, stream: int, call: Call) -> None:
-        current = stream == self.stream and self.world.connected
-        outcome = CallOutcome.NOT_SENT
-        if current:
+    def _send(self, calls: Sequence[Call]) -> None:
+        for call in calls:
             self._judge_stored(call)
             outcome = CallOutcome.SENT if self.world.call(call) else CallOutcome.REFUSED
-        if call.call_id != UNTOLD:
-            self.calls_ended.append(CallEnded(call.call_id, outcome))
+            if call.call_id != UNTOLD:
+                self.calls_ended.append(CallEnded(call.call_id, outcome))
 
     # --- time ------------------------------------------------------------------------------------
 
@@ -207,22 +217,16 @@ class Daemon:
 
     def hear_calls(self) -> None:
         while self.calls_ended:
-            events, self.calls_ended = self.calls_ended, []
+            events = list(self.calls_ended)
+            self.calls_ended.clear()
             self.handle(*events)
 
     # --- death -----------------------------------------------------------------------------------
 
     def crash(self) -> None:
-        """Of each lane some first part of what was on its way is stored; nothing of it was said."""
-        lanes: dict[int, list[Put | Remove]] = {}
-        for _, step in self.pending:
-            for write in step.writes:
-                lanes.setdefault(_lane(write), []).append(write)
-        for writes in lanes.values():
-            for write in writes[: self.random.randint(0, len(writes))]:
-                self._write(write)
-        self.pending.clear()
-        self.calls_ended = []
+        """Some part of what was on its way is stored; nothing of it was said."""
+        self.store.crash()
+        self.calls_ended.clear()
         self.stream += 1
         self.world.cut()
         self._start()
@@ -305,11 +309,6 @@ class Daemon:
             parts = parse_task_id(task)
             if parts is not None and task in self.templates:
                 self.finished[parts.job, parts.uid, parts.instance] = self.templates[task]
-
-
-def _lane(write: Put | Remove) -> int:
-    key = key_of(write.record) if isinstance(write, Put) else write.key
-    return zlib.crc32(repr(key).encode()) % LANES
 
 
 def _same_instance(one: TaskId, other: TaskId) -> bool:
