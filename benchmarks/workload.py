@@ -2,7 +2,8 @@
 on them must reach.
 
 Agents of three sizes carry five attributes besides their hostname. Of every four jobs two may run
-anywhere, one once a host, and one only where an attribute has a certain value. The same file gives
+anywhere, one once a host, and one only where an attribute has a certain value. Or each of them asks
+for something by which its own tasks are counted or rows compared (`ASKING`). The same file gives
 the same workload each time, in values that neither engine has to convert.
 """
 
@@ -14,7 +15,15 @@ from typing import NamedTuple
 import msgspec
 
 from benchmarks.values import Floor
-from scheduler.core.model.job import Constraint, Operator
+from scheduler.core.model.job import (
+    Affinity,
+    Constraint,
+    Operator,
+    Preferences,
+    Spread,
+    Strategy,
+    Target,
+)
 from scheduler.core.model.resources import MILLI, Amounts
 
 FOLDER = Path(__file__).parent / "workloads"
@@ -28,11 +37,38 @@ SYSTEMS = ("deb", "rhel")
 GENERATIONS = tuple(f"gen{number}" for number in range(4))
 DISKS = ("ssd", "hdd")
 
+Asked = tuple[tuple[Constraint, ...], Preferences]
+
+UNIQUE_HOST = Constraint("hostname", Operator.UNIQUE)
+LEVEL_ZONES = Constraint("zone", Operator.GROUP_BY)
+TARGETS = (Target("zone0", 50), Target("zone1", 30))
+ON_SSD = Affinity(Constraint("disktype", Operator.IS, "ssd"), 50)
+NOTHING = Preferences()
+
+ASKING: tuple[Asked, ...] = (
+    ((LEVEL_ZONES,), NOTHING),
+    ((Constraint("rack", Operator.GROUP_BY),), NOTHING),
+    ((UNIQUE_HOST, LEVEL_ZONES), NOTHING),
+    ((Constraint("rack", Operator.MAX_PER, count=6),), NOTHING),
+    ((Constraint("hostname", Operator.MAX_PER, count=2),), NOTHING),
+    ((Constraint("zone", Operator.CLUSTER),), NOTHING),
+    ((), Preferences(spread=(Spread("zone", TARGETS),))),
+    ((), Preferences(spread=(Spread("zone"), Spread("rack")))),
+    ((UNIQUE_HOST,), Preferences(spread=(Spread("rack"),))),
+    ((), Preferences(spread=(Spread("hostname"),))),
+    ((), Preferences(spread=(Spread("zone"), Spread("disktype")))),
+    ((LEVEL_ZONES,), Preferences(affinities=(ON_SSD,))),
+    ((), Preferences(strategy=Strategy.SPREAD)),
+    ((), Preferences(strategy=Strategy.RANDOM)),
+)
+"""What jobs ask for in turn. One of them counts by attributes that cross each other."""
+
 
 class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A file in `workloads/`. `distinct`: no two jobs ask for the same amounts. `against` names the
     functions of `naive.py` that a round is compared with. What takes minutes a round is run
-    `on_request`, by its whole name, and not with all others."""
+    `on_request`, by its whole name, and not with all others. `counted`: each job asks for one of
+    `ASKING`, which the naive ways know nothing of, and racks lie in zones."""
 
     about: str
     agents: int
@@ -42,6 +78,7 @@ class Described(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     floors: Mapping[str, Floor]
     distinct: bool = False
     on_request: bool = False
+    counted: bool = False
 
     @property
     def tasks(self) -> int:
@@ -62,6 +99,7 @@ class Job(NamedTuple):
     tasks: int
     amounts: Amounts
     constraint: Constraint | None
+    asked: Asked | None = None
 
 
 class Workload(NamedTuple):
@@ -79,16 +117,17 @@ def described() -> dict[str, Described]:
 
 def make(described: Described) -> Workload:
     random = Random(SEED)
-    agents = [_agent(random, number) for number in range(described.agents)]
+    agents = [_agent(random, number, described) for number in range(described.agents)]
     jobs = [_job(random, number, described) for number in range(described.jobs)]
     return Workload(agents, jobs)
 
 
-def _agent(random: Random, number: int) -> Agent:
+def _agent(random: Random, number: int, described: Described) -> Agent:
     cpus, mem = random.choice(AGENT_SIZES)
+    zone = number % len(RACKS) if described.counted else number
     attributes = {
         "rack": RACKS[number % len(RACKS)],
-        "zone": ZONES[number % len(ZONES)],
+        "zone": ZONES[zone % len(ZONES)],
         "os": random.choice(SYSTEMS),
         "gen": random.choice(GENERATIONS),
         "disktype": random.choice(DISKS),
@@ -100,12 +139,16 @@ def _job(random: Random, number: int, described: Described) -> Job:
     cpus, mem = random.choice(CPU_MILLIS), random.choice(MEM_MIB) * MILLI
     if described.distinct:
         mem += number
+    amounts = Amounts(cpus, mem)
+    if described.counted:
+        asked = ASKING[number % len(ASKING)]
+        return Job(f"job-{number}", described.tasks_a_job, amounts, None, asked)
     constraint = None
     if number % 4 == 1:
         constraint = Constraint("hostname", Operator.UNIQUE)
     elif number % 4 == 3:
         constraint = _attribute_is(random)
-    return Job(f"job-{number}", described.tasks_a_job, Amounts(cpus, mem), constraint)
+    return Job(f"job-{number}", described.tasks_a_job, amounts, constraint)
 
 
 def _attribute_is(random: Random) -> Constraint:

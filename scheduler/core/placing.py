@@ -36,7 +36,7 @@ SEARCHED_ROWS_A_ROW = 1000
 """What trying one group costs of the budget, even if nothing fits: this much, and one more for so
 many rows held. Making an attempt costs 1."""
 
-DECISION_INSTANCES_MAX = 500
+DECISION_INSTANCES_MAX = 250
 ONE_BY_ONE_MAX = 32
 """Instances of one group that are placed at once, and those for which rows have to be chosen one
 after another: a decision takes 2 ms at most with 10,000 agents. The rest follows in the same step,

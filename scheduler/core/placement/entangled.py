@@ -77,7 +77,8 @@ def choose(
 ) -> dict[int, int]:
     """How many instances each row takes, in the order in which rows are first chosen."""
     order, heads = _in_lines(candidates, rules, ranking)
-    rows, room = candidates.rows[order], candidates.capacity[order]
+    rows = candidates.rows[order]
+    room = candidates.room(rows)
     disliking, ranks = candidates.disliking[order], ranking.first(candidates.rows)[order]
     counted = [_Counted(rule, rule.tally.codes[rows[heads]]) for rule in rules]
     ends = np.append(heads[1:], len(rows))

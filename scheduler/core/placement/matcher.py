@@ -10,6 +10,7 @@ It knows nothing of queues, priorities and budgets: one call is one group, in ti
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -131,7 +132,7 @@ def _choose(
     no more to it. `among` are those of the `fitting` rows that are to be used."""
     counted = counted_among(group.constraints)
     if group.prefer != NO_PREFERENCES or counted not in ([], [UNIQUE_HOST]):
-        capacity = _capacity(rows, group, np.arange(rows.size))
+        capacity = partial(_capacity, rows, group)
         picked = pick(rows, group, fitting, among, capacity, count, one_by_one_max)
         return Placed(picked.shares, later=picked.later)
     if counted:

@@ -5,13 +5,14 @@ It finds the rows that are open and the rules that hold among them. Rules that f
 placed in one pass (`slots.py`), others one instance at a time (`entangled.py`).
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from scheduler.core.model.job import Operator
 from scheduler.core.placement import entangled, slots
-from scheduler.core.placement.columns import Mask
+from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.group import Group, counted_among
 from scheduler.core.placement.ranking import Ranking
 from scheduler.core.placement.rows import Column, Rows
@@ -34,30 +35,32 @@ def pick(
     group: Group,
     fitting: Mask,
     among: Mask,
-    capacity: Column,
+    capacity: Callable[[Indexes], Column],
     count: int,
     one_by_one_max: int,
 ) -> Picked:
     """Rows for `count` instances.
 
     `fitting` are the rows that hold an instance and fulfil what is not counted, `among` those of
-    them that are to be used: the values of the others count too. `capacity` says how many each of
-    all rows would take."""
+    them that are to be used: the values of the others count too. `capacity` says of any rows how
+    many instances each has enough free for."""
     wanted = max(count, group.instances)
-    capacity = np.minimum(capacity, wanted)
     tallies = tallies_of(rows, group, fitting)
     open_rows = _heeding(group, tallies, among, capacity, wanted)
     ranking = Ranking(rows, group)
     order = rows.order
     chosen = ranking.sort(order[open_rows[order]])
-    room = capacity[chosen]
-    rules = []
-    for rule in rules_of(rows, group, tallies):
-        if rule.most < NO_LIMIT:
-            room = np.minimum(room, rule.most - rule.tally.of_rows(chosen))
-        if rule.tells or rule.binds(chosen):
-            rules.append(rule)
-    candidates = Candidates(chosen, room, -liking(rows, group)[chosen])
+    all_rules = rules_of(rows, group, tallies)
+
+    def room(at: Indexes) -> Column:
+        room = np.minimum(capacity(at), count)
+        for rule in all_rules:
+            if rule.most < NO_LIMIT:
+                np.minimum(room, rule.most - rule.tally.of_rows(at), out=room)
+        return room
+
+    candidates = Candidates(chosen, -liking(rows, group)[chosen], room)
+    rules = [rule for rule in all_rules if rule.tells or rule.binds(chosen)]
     chain = chain_of(rules, chosen)
     if chain is not None:
         return Picked(tuple(slots.choose(candidates, chain, ranking, count).items()))
@@ -66,7 +69,13 @@ def pick(
     return Picked(tuple(taken.items()), count - now)
 
 
-def _heeding(group: Group, tallies: Tallies, among: Mask, capacity: Column, wanted: int) -> Mask:
+def _heeding(
+    group: Group,
+    tallies: Tallies,
+    among: Mask,
+    capacity: Callable[[Indexes], Column],
+    wanted: int,
+) -> Mask:
     """Those of the rows that may take an instance, now or when others have taken theirs. A
     `cluster` that may choose its value takes, of those that may have a task now, the one with most
     room for all that the job wants."""
@@ -80,7 +89,8 @@ def _heeding(group: Group, tallies: Tallies, among: Mask, capacity: Column, want
     for constraint, tally in counted:
         if constraint.operator is Operator.CLUSTER and not tally.any:
             room = np.zeros(len(tally.by_code), np.int64)
-            np.add.at(room, tally.codes[open_now], capacity[open_now])
+            at = np.flatnonzero(open_now)
+            np.add.at(room, tally.codes[at], np.minimum(capacity(at), wanted))
             chosen = np.equal(tally.codes, np.argmax(np.minimum(room, wanted)))
             open_rows &= chosen
             open_now &= chosen

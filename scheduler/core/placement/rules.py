@@ -69,6 +69,8 @@ def chain_of(rules: Sequence[Rule], candidates: Indexes) -> list[Rule] | None:
     """The rules, the finest first; None where they do not form a chain for these rows."""
     if sum([rule.level is not None for rule in rules]) > 1:
         return None  # a value that waits for its like in one may hold up any value of the other
+    if len(rules) < 2:
+        return list(rules)
     chain = sorted(rules, key=lambda rule: rule.number(candidates), reverse=True)
     for finer, coarser in pairwise(chain):
         if not _lies_within(finer.tally.codes[candidates], coarser.tally.codes[candidates]):

@@ -9,7 +9,8 @@ Lines (rows that are alike in the finest value, or single rows) show only as man
 likely to be needed. Where these prove too few, the lines that gave all that they showed show more.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -29,81 +30,87 @@ NEVER: Final = 1 << 40
 """More tasks than any value has."""
 
 
-class Candidates:
-    """The rows that may take an instance, sorted by rank, with room for `capacity`."""
+class Candidates(NamedTuple):
+    """The rows that may take an instance, sorted by rank, how they are disliked, and how many
+    instances any of them have room for."""
 
-    __slots__ = ("capacity", "disliking", "rows")
-
-    def __init__(self, rows: Indexes, capacity: Column, disliking: Column) -> None:
-        self.rows = rows
-        self.capacity = capacity
-        self.disliking = disliking
+    rows: Indexes
+    disliking: Column
+    room: Callable[[Indexes], Column]
 
 
 def choose(
     candidates: Candidates, chain: list[Rule], ranking: Ranking, count: int
 ) -> dict[int, int]:
     """How many instances each row takes, in the order in which rows are first chosen."""
-    lines = _Lines(candidates, chain, ranking)
-    useful = lines.useful(chain, ranking, count)
-    shown = np.where(useful, 2 + 2 * count // max(int(np.count_nonzero(useful)), 1), 0)
-    shown = np.minimum(shown, lines.slots)
+    if not count or not len(candidates.rows):
+        return {}
+    lines = _Lines(candidates, chain, ranking, count)
+    shown = np.minimum(2 + 2 * count // len(lines.slots), lines.slots)
     while True:
         slots = _Slots(lines, shown, chain, ranking)
         best = slots.best(count)
         given = np.bincount(slots.line[best], minlength=len(shown))
-        short = useful & (given == shown) & (shown < lines.slots)
+        short = (given == shown) & (shown < lines.slots)
         if not short.any():
             return _times(lines.rows[slots.at[best]])
         shown[short] = np.minimum(shown * SHOWN_MORE, lines.slots)[short]
 
 
 class _Lines:
-    """Candidates sorted by line, and in each line the best first. `line` is the number of each
-    one's; `before`, how many slots of the line are in front of its own; `place`, how late it comes
-    among all that are liked alike. `slots` are, by number, what a line has in all."""
+    """Candidates sorted by line, and in each line the best first, without those that are of no use
+    for `count` instances. `line` is the number of each one's; `before`, how many slots of the line
+    are in front of its own; `place`, how late it comes among all that are liked alike. `slots` are,
+    by number, what a line has in all."""
 
-    def __init__(self, candidates: Candidates, chain: list[Rule], ranking: Ranking) -> None:
+    def __init__(
+        self, candidates: Candidates, chain: list[Rule], ranking: Ranking, count: int
+    ) -> None:
         line = _line_of(candidates.rows, chain, ranking)
-        count = len(line)
-        in_turn = np.arange(count)
+        place = np.arange(len(line))
         if candidates.disliking.any():
-            in_turn = _sorted(candidates.disliking, in_turn, count)
-        self.place = in_turn[together(line[in_turn])]
+            place = _sorted(candidates.disliking, place, len(line))
+        place = place[together(line[place])]
+        starts = _starts(line[place])
+        lengths = np.diff(starts, append=len(line))
+        useful = _useful(candidates, place[starts], chain, ranking, count)
+        kept = np.repeat(useful, lengths)
+        self.left_out = candidates.rows[place[~kept]]
+        if count * len(starts) < len(line):  # a row that comes after so many in its line is no use
+            kept &= np.arange(len(line)) - np.repeat(starts, lengths) < count
+        self.place = place[kept]
         self.rows = candidates.rows[self.place]
         self.disliking = candidates.disliking[self.place]
-        self.capacity = candidates.capacity[self.place]
-        self.line = line[self.place]
-        self.heads = starts = _starts(self.line)
+        self.capacity = candidates.room(self.rows)
+        starts = _starts(line[self.place])
+        self.line = np.repeat(np.arange(len(starts)), np.diff(starts, append=len(self.rows)))
         in_front = np.cumsum(self.capacity) - self.capacity
-        number = int(line.max(initial=-1)) + 1
-        begin, self.slots = np.zeros(number, np.int64), np.zeros(number, np.int64)
-        begin[self.line[starts]] = in_front[starts]
-        self.before = in_front - begin[self.line]
-        np.add.at(self.slots, self.line, self.capacity)
+        self.before = in_front - in_front[starts][self.line]
+        self.slots = np.add.reduceat(self.capacity, starts)
 
-    def useful(self, chain: list[Rule], ranking: Ranking, count: int) -> Mask:
-        """The lines, by number, that may give one of so many slots: their first is among the best
-        first ones of the value that they lie in."""
-        heads = self.heads
-        grade, place = self.disliking[heads], self.place[heads]
-        outer = chain
-        if ranking.settled and chain:
-            outer = chain[1:]
-            tally = chain[0].tally
-            codes = tally.codes[self.rows[heads]]
-            for one in chain[0].evenness:
-                grade -= one.scores_at(codes, tally.by_code[codes])
-            if chain[0].level is not None:
-                grade += tally.by_code[codes] * _span(self.disliking, chain)
-        order = _sorted(grade, place, len(self.rows))
-        useful = np.zeros(len(self.slots), np.bool_)
-        if outer:
-            within = _turns(outer[0].tally.codes[self.rows[heads]], order) < count
-            useful[self.line[heads[within]]] = True
-        else:
-            useful[self.line[heads[order[:count]]]] = True
-        return useful
+
+def _useful(
+    candidates: Candidates, heads: Indexes, chain: list[Rule], ranking: Ranking, count: int
+) -> Mask:
+    """Which lines may be among so many: they begin with one of the best heads of the value that
+    they lie in."""
+    if len(heads) <= count:
+        return np.ones(len(heads), np.bool_)
+    grade, outer = candidates.disliking[heads], chain
+    if ranking.settled:
+        outer = chain[1:]
+        tally = chain[0].tally
+        codes = tally.codes[candidates.rows[heads]]
+        for one in chain[0].evenness:
+            grade -= one.scores_at(codes, tally.by_code[codes])
+        if chain[0].level is not None:
+            grade += tally.by_code[codes] * _span(candidates.disliking, chain)
+    order = _sorted(grade, heads, len(candidates.rows))
+    if outer:
+        return _turns(outer[0].tally.codes[candidates.rows[heads]], order) < count
+    useful = np.zeros(len(heads), np.bool_)
+    useful[order[:count]] = True
+    return useful
 
 
 def _line_of(rows: Indexes, chain: list[Rule], ranking: Ranking) -> Indexes:
@@ -173,6 +180,7 @@ class _Slots:
         kept_all = np.bincount(self.line, minlength=len(self._shown)) == self._shown
         unseen = kept_all & (self._shown < lines.slots)
         ends[codes[unseen[lines.line]]] = NEVER
+        ends[tally.codes[lines.left_out]] = NEVER
         return tally.least(expected, ends)
 
     def _keep(self, kept: Mask) -> None:

@@ -6,6 +6,8 @@ attribute: a counted constraint rules those out, as Marathon does, for what has 
 neither apart nor together.
 """
 
+from functools import cached_property
+
 import numpy as np
 
 from scheduler.core.model.job import Constraint, Operator
@@ -18,16 +20,20 @@ class Tally:
     """`codes` are the rows', `by_code` the counts. `seen` are the values that a task has or that
     one of the rows `fitting` would give it, and those that are known otherwise."""
 
-    __slots__ = ("by_code", "codes", "elsewhere", "seen")
-
     def __init__(self, counts: Counts, fitting: Mask) -> None:
         self.codes: Codes = counts.codes
         self.by_code = counts.by_code
         self.elsewhere = counts.rest
-        self.seen = np.zeros(len(self.by_code), np.bool_)
-        self.seen[counts.named] = True
-        self.seen[counts.codes[fitting]] = True
-        self.seen[-1] = False
+        self._named = counts.named
+        self._fitting = fitting
+
+    @cached_property
+    def seen(self) -> Mask:
+        seen = np.zeros(len(self.by_code), np.bool_)
+        seen[self._named] = True
+        seen[self.codes[self._fitting]] = True
+        seen[-1] = False
+        return seen
 
     def of_rows(self, rows: Indexes) -> Indexes:
         return self.by_code[self.codes[rows]]
