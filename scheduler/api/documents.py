@@ -24,18 +24,14 @@ from scheduler.jobspec.quantities import parse_duration
 YAML_TYPES: Final = frozenset({"application/yaml", "application/x-yaml", "text/yaml"})
 BODY: Final = "body"
 """How problems call the text of a request."""
-
-
 YAML_BYTES_MAX: Final = 128 * 1024
 """YAML takes many times longer to read than JSON."""
 AT_ONCE_BYTES_MAX: Final = 4096
-
-
 PLAN_JOBS_MAX: Final = 200
 
 
 class PlanBody(msgspec.Struct, forbid_unknown_fields=True):
-    jobs: Annotated[list[object], msgspec.Meta(min_length=1, max_length=PLAN_JOBS_MAX)]
+    jobs: Annotated[list[object], msgspec.Meta(min_length=1)]
 
 
 class JobReader:
@@ -51,6 +47,8 @@ class JobReader:
     async def read_plan(self, request: web.Request) -> tuple[JobSpec, ...]:
         """The jobs of `{"jobs": [document, …]}`; 400 with all problems of all of them."""
         body = await read_struct(request, PlanBody)
+        if len(body.jobs) > PLAN_JOBS_MAX:
+            raise bad_request(f"{len(body.jobs)} jobs; at most {PLAN_JOBS_MAX} are planned at once")
         return await self._aside.run(lambda: _jobs_of(body.jobs, self._defaults))
 
     async def read(self, request: web.Request) -> JobSpec:

@@ -156,3 +156,5 @@ async def test_a_plan_of_bad_jobs_names_all_their_problems(api: Api) -> None:
     await problem_of(await api.post("/v1/plan", json={"jobs": []}), 400)
     twice = await api.post("/v1/plan", json={"jobs": [DOCUMENT, DOCUMENT]})
     assert "given twice" in (await problem_of(twice, 400))["detail"]
+    many = await api.post("/v1/plan", json={"jobs": [DOCUMENT] * 201})
+    assert (await problem_of(many, 400))["detail"] == "201 jobs; at most 200 are planned at once"
