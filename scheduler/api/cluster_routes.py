@@ -9,7 +9,7 @@ from aiohttp import web
 from scheduler.api.leader_check import LeaderCheck
 from scheduler.api.problems import refusal, unavailable
 from scheduler.api.requests import Query, require_leading, views_of
-from scheduler.api.views_json import agents_answer, fields_of, json_answer, page_answer
+from scheduler.api.views_json import agents_answer, json_answer, page_answer, status_fields
 from scheduler.core.effects import Verdict
 from scheduler.core.events import ForgiveAgent
 from scheduler.core.model.ids import AgentId
@@ -85,7 +85,7 @@ class ClusterRoutes:
             "age_s": round(age_s, 3) if age_s is not None else None,
             "passing_on_fails": problem.detail if problem is not None else "",
         }
-        return json_answer(own | fields_of(view))
+        return json_answer(own | status_fields(view))
 
     async def healthy(self, _request: web.Request) -> web.Response:
         return json_answer({"status": "alive"})

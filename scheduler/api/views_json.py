@@ -10,7 +10,7 @@ import msgspec
 from aiohttp import web
 
 from scheduler.core.model.resources import MILLI, Amounts
-from scheduler.core.views import AgentView, Page
+from scheduler.core.views import AgentView, Page, StatusView
 
 
 def json_answer(
@@ -39,6 +39,14 @@ def amounts_fields(amounts: Amounts | None) -> dict[str, float] | None:
         return None
     named = msgspec.structs.asdict(amounts)
     return {name: amount / MILLI for name, amount in named.items()}
+
+
+def status_fields(status: StatusView) -> dict[str, Any]:
+    offers = [
+        fields_of(role) | {"minimums": list(map(amounts_fields, role.minimums))}
+        for role in status.offers
+    ]
+    return fields_of(status) | {"offers": offers}
 
 
 def agent_fields(agent: AgentView) -> dict[str, Any]:

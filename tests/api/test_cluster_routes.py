@@ -3,7 +3,7 @@
 import pytest
 
 from scheduler.core.model.resources import Amounts
-from scheduler.core.views import AgentView, UnknownTaskView
+from scheduler.core.views import AgentView, RoleOffersView, UnknownTaskView
 from scheduler.runtime.protocols import LeaderInfo
 from tests.api.conftest import Api
 from tests.api.fake_front import FRAMEWORK_ID, FakeFront
@@ -56,6 +56,16 @@ async def test_status_says_who_leads_and_what_is_connected(api: Api) -> None:
     assert status["framework_id"] == FRAMEWORK_ID
     assert status["connected"] is True
     assert status["tasks"] == {}
+
+
+async def test_status_names_the_amounts_that_the_master_was_told(
+    api: Api, front: FakeFront
+) -> None:
+    told = RoleOffersView("web", False, (), (Amounts(cpus=1500, mem=64_000),), None)
+    front.status_changes = {"offers": (told,)}
+    [shown] = (await (await api.get("/v1/status")).json())["offers"]
+    [minimum] = shown["minimums"]
+    assert (minimum["cpus"], minimum["mem"], minimum["disk"]) == (1.5, 64.0, 0.0)
 
 
 async def test_a_daemon_that_neither_leads_nor_follows_says_so(api: Api, front: FakeFront) -> None:
