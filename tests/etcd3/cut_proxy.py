@@ -5,6 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from typing import Final
 
+from tests.support.listening import stop_listening
+
 HOST: Final = "127.77.30.210"
 READ_BYTES: Final = 1 << 16
 
@@ -83,7 +85,7 @@ async def cut_proxy(target: str) -> AsyncIterator[CutProxy]:
         yield proxy
     finally:
         closing.set()
-        server.close()
+        await stop_listening(server)
         proxy.release()
         proxy.cut()
         for task in list(serving):

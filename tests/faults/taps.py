@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
+from tests.support.listening import stop_listening
+
 HOST: Final = "127.77.50.254"
 READ_BYTES: Final = 1 << 16
 DEADLINE_S: Final = 10.0
@@ -66,7 +68,7 @@ class Tap:
     async def close(self) -> None:
         self._refuses = True
         if self._server is not None:
-            self._server.close()
+            await stop_listening(self._server)
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from scheduler.mesos.proto import scheduler_pb2
+from tests.support.listening import stop_listening
 
 HOST = "127.77.3.1"
 DEADLINE_S = 20.0
@@ -108,7 +109,7 @@ class FakeMaster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._server.close()
+        await stop_listening(self._server)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

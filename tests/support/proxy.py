@@ -14,6 +14,7 @@ from typing import Any, Final, Self, TypeVar
 from urllib.parse import urlsplit
 
 from scheduler.mesos.proto.scheduler_pb2 import Call
+from tests.support.listening import stop_listening
 
 HOST: Final = "127.77.7.254"
 HEAD_BYTES_MAX: Final = 1 << 20
@@ -127,7 +128,7 @@ class CallProxy:
         return port
 
     async def _close(self) -> None:
-        self._server.close()
+        await stop_listening(self._server)
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
