@@ -5,6 +5,7 @@ elsewhere, over the values that `question` gives (`explain.py`).
 """
 
 import heapq
+from itertools import islice
 from typing import NamedTuple
 
 from scheduler.core.asking import present_group
@@ -25,6 +26,9 @@ from scheduler.core.waiting_views import BackOffView, WaitingView
 from scheduler.core.wishes import Wishes
 
 CURSOR_CHARS_MAX = 60
+
+LOOKED_AT_MAX = 1000
+"""Instances of a job that are looked at for the one that has waited the longest."""
 
 
 class _Place(NamedTuple):
@@ -180,14 +184,16 @@ def _with_task(job: Job) -> int:
 
 
 def _since(job: Job, group: Waiting) -> float | None:
-    """Since when the instance waits that came first of those that may be placed."""
-    index = next(iter(group.active), None)
-    if index is None:
-        return None
-    instance = job.instances.get(index)
-    if instance is not None and instance.ended:
-        return max(instance.ended[0].since, job.record.changed_at)
-    return job.record.changed_at
+    """Since when the instance waits that has waited the longest of those that may be placed: by
+    what is stored, so that it is the same under the next leader, who queues them by their index."""
+    begins = None
+    for index in islice(group.active, LOOKED_AT_MAX):
+        instance = job.instances.get(index)
+        if instance is None or not instance.ended:
+            return job.record.changed_at  # none waits for longer
+        began = max(instance.ended[0].since, job.record.changed_at)
+        begins = began if begins is None else min(begins, began)
+    return begins
 
 
 def _place_of(after: str) -> _Place | None:

@@ -45,6 +45,35 @@ def test_a_job_that_runs_waits_for_nothing() -> None:
     assert explained(harness).text == "The job is stopping; nothing of it is to be placed."
 
 
+def test_a_job_waits_since_its_first_task_was_lost_under_the_next_leader_too() -> None:
+    harness, tasks = running(a_service(instances=3))
+    harness.pass_time(100.0)
+    harness.status(tasks[2], TaskState.FAILED)
+    since = harness.now.wall
+    harness.pass_time(50.0)
+    harness.status(tasks[0], TaskState.FAILED)
+    harness.pass_time(500.0)
+    assert (explained(harness).waiting, explained(harness).since) == (2, since)
+
+    heir = harness.restart()
+    heir.subscribe()
+    heir.answer_marker()
+
+    assert (explained(heir).waiting, explained(heir).since) == (2, since)
+    assert [waiting.since for waiting in heir.engine.views.queue("", 9).items] == [since]
+
+
+def test_a_job_that_was_never_placed_waits_since_it_was_declared() -> None:
+    harness = connected()
+    since = harness.now.wall
+    harness.apply(a_service(template=BIG))
+    harness.pass_time(500.0)
+
+    heir = harness.restart()
+
+    assert explained(harness).since == explained(heir).since == since
+
+
 def test_no_master_and_a_refusing_store_are_reasons() -> None:
     harness = Harness()
     harness.apply(a_service())
