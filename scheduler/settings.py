@@ -16,8 +16,9 @@ from typing import Annotated, ClassVar, Final
 
 from pydantic import BeforeValidator, Field
 
+from scheduler.core.agent_health import FAULTS_MAX
 from scheduler.core.model.ids import Role
-from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
+from scheduler.core.policy import AvoidPolicy, EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
 from scheduler.errors import SettingsError
 from scheduler.jobspec.bodies import Body, once_a_path, read_body, traps
 from scheduler.jobspec.fields import Duration, Flag, Interval, Text, UserName, choice, whole
@@ -40,6 +41,7 @@ from scheduler.store.etcd_address import SCHEME
 
 _POLICY: Final = Policy(roles=())
 _OFFERS: Final = OfferPolicy()
+_AVOID: Final = AvoidPolicy()
 _ENDED: Final = EndedPolicy()
 _RECONCILE: Final = ReconcilePolicy()
 
@@ -150,6 +152,10 @@ class Offers(Body):
         alias="refuse_no_fit",
         description="how long to refuse one that fits nothing that waits",
     )
+    refuse_jitter_percent: Annotated[int, whole(0, 90)] = Field(
+        default=round(_OFFERS.refuse_jitter * 100),
+        description="so much more or less, by chance: offers do not come back all at once",
+    )
     refuse_held_s: Duration = Field(
         default=_OFFERS.refuse_s_held,
         alias="refuse_held",
@@ -203,6 +209,33 @@ class Offers(Body):
 class UnknownTasks(Body):
     kill_after_s: Duration | None = Field(
         default=None, alias="kill_after", description="end them after this time"
+    )
+
+
+class Avoid(Body):
+    failures: Annotated[int, whole(0, FAULTS_MAX)] = Field(
+        default=_AVOID.failures,
+        description="so many failures of an agent's own making, and it is avoided; 0: none is",
+    )
+    window_s: Interval = Field(
+        default=_AVOID.window_s, alias="window", description="failures longer ago do not count"
+    )
+    time_s: Interval = Field(
+        default=_AVOID.avoid_s_initial,
+        alias="time",
+        description="for how long at first; each further time it is twice as long",
+    )
+    time_s_max: Interval = Field(
+        default=_AVOID.avoid_s_max, alias="time_max", description="for how long at most"
+    )
+    forget_after_s: Interval = Field(
+        default=_AVOID.forget_s,
+        alias="forget_after",
+        description="after so long in use without such failures the next time is a first one",
+    )
+    share_max_percent: Annotated[int, whole(0, 100)] = Field(
+        default=round(_AVOID.share_max * 100),
+        description="of the agents known, no more are avoided at once (of three, one may be)",
     )
 
 
@@ -270,6 +303,9 @@ class Settings(Body):
         default_factory=UnknownTasks,
         description="tasks of ours in no record of ours: `keep`, or `{kill_after: 1h}`",
     )
+    avoid: Avoid = Field(
+        default_factory=Avoid, description="when agents that fail tasks are avoided"
+    )
     batches: Batches = Field(default_factory=Batches, description="batches that have ended")
     launch_timeout_s: Interval = Field(
         default=_POLICY.launch_timeout_s,
@@ -317,6 +353,8 @@ def _cross(settings: Settings) -> list[Finding]:
     for name, tls in (("master_tls", settings.master_tls), ("peer_tls", settings.peer_tls)):
         if (tls.cert_file is None) != (tls.key_file is None):
             found.append(Finding((name,), "cert_file and key_file are given together"))
+    if settings.avoid.time_s > settings.avoid.time_s_max:
+        found.append(Finding(("avoid", "time"), "is more than avoid.time_max"))
     if _peers_refuse(settings):
         text = "is asked for by the other daemons, too: set peer_token_file, the same everywhere"
         found.append(Finding(("api", "token_file"), text))

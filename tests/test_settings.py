@@ -199,6 +199,12 @@ listen: 8080
             ':1: operator.principal: "a:b" holds a colon, which Mesos cannot read',
         ),
         ("api: {tls: {cert_file: a}}", ":1: api.tls.key_file: is missing (its private key, PEM)"),
+        ("avoid: {failures: 33}", ":1: avoid.failures: 33 is out of bounds (0 to 32)"),
+        ("avoid: {time: 2h}", ":1: avoid.time: is more than avoid.time_max"),
+        (
+            "offers: {refuse_jitter_percent: 91}",
+            ":1: offers.refuse_jitter_percent: 91 is out of bounds (0 to 90)",
+        ),
         ("master_tls: {cert_file: a}", ":1: master_tls: cert_file and key_file are given together"),
         ("peer_tls: {key_file: a}", ":1: peer_tls: cert_file and key_file are given together"),
         ("advertise: a:80", ':1: advertise: "a:80" is no URL (http://host:port)'),

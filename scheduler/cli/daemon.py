@@ -28,7 +28,7 @@ from scheduler.cli.credentials import (
     peer_tls,
     revealed,
 )
-from scheduler.core.policy import EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
+from scheduler.core.policy import AvoidPolicy, EndedPolicy, OfferPolicy, Policy, ReconcilePolicy
 from scheduler.core.state import State
 from scheduler.errors import OfferdError, SettingsError, first_of
 from scheduler.jobspec import JobDefaults
@@ -157,7 +157,7 @@ def _make_term(
 def policy_of(settings: Settings) -> Policy:
     """The engine's numbers. What `memory:` stores ends with the process, so its tasks end with it,
     too: the master is left without a failover timeout."""
-    offers = settings.offers
+    offers, avoid = settings.offers, settings.avoid
     durable = settings.store != "memory:"
     return Policy(
         roles=settings.framework.roles,
@@ -168,6 +168,7 @@ def policy_of(settings: Settings) -> Policy:
             hold_s_max=offers.hold_s_max,
             refuse_s_nothing_waits=offers.refuse_nothing_waits_s,
             refuse_s_no_fit=offers.refuse_no_fit_s,
+            refuse_jitter=offers.refuse_jitter_percent / 100,
             refuse_s_held=offers.refuse_held_s,
             refuse_s_rest=offers.refuse_rest_s,
             revive_interval_s=offers.revive_interval_s_min,
@@ -180,6 +181,14 @@ def policy_of(settings: Settings) -> Policy:
             constraint_groups_max=offers.constraint_groups_max,
         ),
         reconcile=ReconcilePolicy(interval_s=settings.reconcile_interval_s),
+        avoid=AvoidPolicy(
+            failures=avoid.failures,
+            window_s=avoid.window_s,
+            avoid_s_initial=avoid.time_s,
+            avoid_s_max=avoid.time_s_max,
+            forget_s=avoid.forget_after_s,
+            share_max=avoid.share_max_percent / 100,
+        ),
         ended=EndedPolicy(settings.batches.keep_s, settings.batches.keep_count),
         launch_timeout_s=settings.launch_timeout_s,
         unknown_kill_after_s=settings.unknown_tasks.kill_after_s,

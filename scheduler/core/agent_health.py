@@ -148,8 +148,8 @@ class AgentHealth:
         desk, policy = self._desk, self._desk.policy.avoid
         del self._faults[attempt.agent_id]
         times = known.times + 1 if known is not None else 1
-        # Ten doublings are beyond every limit; more would only make large numbers.
-        avoid_s = min(policy.avoid_s_initial * 2.0 ** min(times - 1, 10), policy.avoid_s_max)
+        # Thirty doublings are beyond every limit; more would only make large numbers.
+        avoid_s = min(policy.avoid_s_initial * 2.0 ** min(times - 1, 30), policy.avoid_s_max)
         wall = desk.now.wall
         record = AgentRecord(
             agent_id=attempt.agent_id,
