@@ -29,6 +29,7 @@ from scheduler.mesos.codec_resources import (
     text,
 )
 from scheduler.mesos.discovery import open_candidates
+from scheduler.mesos.failures import why_not
 from scheduler.mesos.proto import master_pb2
 from scheduler.mesos.proto import mesos_v1_pb2 as wire
 
@@ -96,7 +97,10 @@ class OperatorClient:
                 # Tens of milliseconds for thousands of agents: not in the loop.
                 return await asyncio.to_thread(_decode, name, body, address.scheme, decode)
         except aiohttp.ClientError as error:  # first: its own time-outs are TimeoutErrors, too
-            raise MasterUnavailable(f"{name}: {error}") from error
+            where = ""
+            if isinstance(error, aiohttp.ClientConnectorError):
+                where = f"{error.host}:{error.port}: "
+            raise MasterUnavailable(f"{name}: {where}{why_not(error)}") from error
         except TimeoutError:
             raise MasterUnavailable(
                 f"no answer to {name} within {self._request_timeout_s:g} s"

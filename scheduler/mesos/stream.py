@@ -21,6 +21,7 @@ from aiohttp.payload import BytesPayload
 from scheduler.errors import MasterRefused, MasterUnavailable, RecordioError
 from scheduler.mesos.address import SCHEDULER_PATH, MasterAddress
 from scheduler.mesos.discovery import Candidates
+from scheduler.mesos.failures import why_not
 from scheduler.mesos.recordio import Decoder
 from scheduler.mesos.sockets import forgetful_socket
 
@@ -186,7 +187,7 @@ async def _post(
             # aiohttp would not follow the 307 as we need it: scheme-less, credentials kept.
             return await http.post(address.url(SCHEDULER_PATH), data=body, allow_redirects=False)
     except aiohttp.ClientError as error:  # first: its own time-outs are TimeoutErrors, too
-        raise MasterUnavailable(f"{address}: {error}") from error
+        raise MasterUnavailable(f"{address}: {why_not(error)}") from error
     except TimeoutError:
         raise MasterUnavailable(
             f"{address}: no answer to SUBSCRIBE within {limits.subscribe_timeout_s:g} s"

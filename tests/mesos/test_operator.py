@@ -188,8 +188,9 @@ async def test_nobody_there_is_an_error_and_the_next_of_the_list_is_asked() -> N
         pass
     async with serving(saying(200, two_agents())) as url:
         client = OperatorClient([gone, url])
-        with pytest.raises(MasterUnavailable):
+        with pytest.raises(MasterUnavailable) as failed:
             await client.agents()
+        assert str(failed.value) == f"GET_AGENTS: {gone.partition('//')[2]}: Connection refused"
         assert (await client.agents()).agents is not None
 
 
