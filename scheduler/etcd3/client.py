@@ -119,7 +119,8 @@ class Client:
         Raises EtcdNotSent, EtcdUnknownOutcome, EtcdRefused. etcd takes 128 operations and 1.5 MiB.
         """
         request = transactions.to_wire(compare, success, failure)
-        return transactions.from_wire(await self._calls.write(TXN, request))
+        response = await self._calls.write(TXN, request)
+        return transactions.from_wire(response, success, failure)
 
     async def compact(self, revision: int) -> None:
         """Drops history before `revision`. Raises Compacted where that was done already."""

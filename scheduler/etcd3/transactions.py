@@ -109,26 +109,29 @@ def to_wire(
     return request
 
 
-def from_wire(response: pb.TxnResponse) -> TransactionResult:
-    return TransactionResult(
-        response.succeeded,
-        response.header.revision,
-        [_result(one) for one in response.responses],
-    )
+def from_wire(
+    response: pb.TxnResponse, success: Sequence[Operation], failure: Sequence[Operation]
+) -> TransactionResult:
+    """The answer to a transaction of these. What it says of a put, of which there may be very many,
+    is not looked at: it says nothing."""
+    operations = success if response.succeeded else failure
+    results = [
+        _PUT_DONE if isinstance(one, Put) else _result(one, response.responses[index])
+        for index, one in enumerate(operations)
+    ]
+    return TransactionResult(response.succeeded, response.header.revision, results)
 
 
 _PUT_DONE = PutDone()
 
 
-def _result(response: pb.ResponseOp) -> OperationResult:
-    match response.WhichOneof("response"):
-        case "response_range":
+def _result(operation: Get | Delete, response: pb.ResponseOp) -> OperationResult:
+    match operation:
+        case Get():
             found = response.response_range.kvs
             return Got(key_value(found[0]) if found else None)
-        case "response_delete_range":
+        case Delete():
             return Deleted(response.response_delete_range.deleted)
-        case _:
-            return _PUT_DONE
 
 
 def _compare(one: Compare) -> pb.Compare:
