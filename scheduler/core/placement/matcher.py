@@ -16,7 +16,7 @@ import msgspec
 import numpy as np
 
 from scheduler.core.model.job import INSTANCES_MAX
-from scheduler.core.model.resources import values_of
+from scheduler.core.model.resources import SCALAR_NAMES, values_of
 from scheduler.core.placement.carve import PORTS, Carved, Shape, carve, scalars_of
 from scheduler.core.placement.columns import Indexes, Mask
 from scheduler.core.placement.constraints import AGENT, HOSTNAME
@@ -32,6 +32,8 @@ from scheduler.core.placement.picking import pick
 from scheduler.core.placement.reasons import Cause, Reason, Shortfall
 from scheduler.core.placement.rows import Column, Rows
 from scheduler.core.placement.tally import tallies_of
+
+_SCALARS = tuple((Reason(name), name) for name in SCALAR_NAMES)
 
 Share = tuple[int, int]
 """A row, and how many instances of the group it is to take."""
@@ -188,7 +190,8 @@ def _asked(group: Group) -> list[tuple[Reason, str, int]]:
 
     A fixed port is one of the row's free ones too, so `ports` counts both kinds.
     """
-    asked = [(Reason(name), name, amount) for name, amount in scalars_of(group.amounts)]
+    amounts = zip(_SCALARS, values_of(group.amounts), strict=True)
+    asked = [(reason, name, amount) for (reason, name), amount in amounts if amount]
     if group.ports:
         asked.append((Reason.PORTS, PORTS, len(group.ports)))
     return asked
