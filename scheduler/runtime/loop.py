@@ -21,8 +21,9 @@ Clock = Callable[[], Now]
 
 NOTHING_PLACED = Budget(rows=0, launches=0)
 
-TURNS_TO_ARRIVE = 3
-"""From the socket to the mailbox an update takes so many turns of the event loop."""
+TURNS = 3
+"""Of the event loop: an update takes so many from the socket to the mailbox, and a call that leaves
+needs one to be written."""
 
 
 def system_clock() -> Now:
@@ -66,21 +67,20 @@ class EngineLoop:
             self._places_next = budget is NOTHING_PLACED
             if not self._places_next:
                 self._pace.placed(self._clock().mono)
-            # Turns for everybody else, even when there is more to do.
-            for _ in range(1 if self._places_next or not self._pace.alone else TURNS_TO_ARRIVE):
-                await asyncio.sleep(0)
+            # One turn for everybody else, even when there is more to do.
+            await asyncio.sleep(0)
 
     def _next(self, more: bool, mono: float) -> tuple[Sequence[Event], Budget]:
         """What came, or the placing that the last step left out for it, whatever came meanwhile."""
         unacknowledged = self._outbox.acknowledgements_held
-        makes_way = self._pace.patience_s(unacknowledged, mono) > 0
+        makes_way = self._pace.patience_s(unacknowledged + len(self._mailbox), mono) > 0
         budget = self._pace.budget(self._outbox.launches_held)
         if more and self._places_next and not makes_way and budget.launches:
             return (), budget
         events = self._mailbox.take(self._limits.events_a_step)
         updates = sum(type(event) is StatusUpdated for event in events)
         self._pace.count(updates, mono, unacknowledged)
-        return events, NOTHING_PLACED if updates or makes_way else budget
+        return events, NOTHING_PLACED if updates or (unacknowledged and makes_way) else budget
 
     async def _until_due(self, more: bool, wake_at: float | None) -> None:
         """Returns when there is something to do, and not before the store has caught up."""
@@ -89,18 +89,33 @@ class EngineLoop:
             await self._wake.wait()
         if len(self._mailbox):
             return
-        mono = self._clock().mono
-        pause_s = None if wake_at is None else max(0.0, wake_at - mono)
         if more and self._pace.budget(self._outbox.launches_held).launches:
-            pause_s = self._pace.patience_s(self._outbox.acknowledgements_held, mono)
-            if not pause_s:
+            await self._make_way()
+            return
+        mono = self._clock().mono
+        await self._wait(None if wake_at is None else max(0.0, wake_at - mono))
+
+    async def _make_way(self) -> None:
+        """Before placing: until those updates that came one by one are acknowledged, and written,
+        or it has been long enough; then for what may be on its way."""
+        while pause_s := self._pace.patience_s(
+            self._outbox.acknowledgements_held, self._clock().mono
+        ):
+            await self._wait(pause_s)
+            if len(self._mailbox):
                 return
+        if self._pace.alone:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+
+    async def _wait(self, pause_s: float | None) -> None:
+        """For an event or a release, at most so long."""
         self._wake.clear()
         try:
             async with asyncio.timeout(pause_s):
                 await self._wake.wait()
         except TimeoutError:
-            pass  # the engine's own deadline has come, or placing has made way for long enough
+            pass  # who waits looks at the clock itself
 
     def _count_streams(self, events: Sequence[Event]) -> None:
         self._streams_handled += sum(isinstance(event, Subscribed) for event in events)

@@ -27,7 +27,7 @@ class LoopLimits(msgspec.Struct, frozen=True):
     updates_alone_max: int = 500
     rows_alone: int = 50
     launches_held_alone: int = 100
-    patience_s: float = 0.002
+    patience_s: float = 0.005
 
 
 class Pace:
@@ -67,9 +67,9 @@ class Pace:
     def placed(self, mono: float) -> None:
         self._placed_at = mono
 
-    def patience_s(self, acknowledgements_held: int, mono: float) -> float:
-        """For how long placing still makes way."""
-        if not (acknowledgements_held and self.alone):
+    def patience_s(self, waiting: int, mono: float) -> float:
+        """For how long placing still makes way, if that is for anybody."""
+        if not (waiting and self.alone):
             return 0.0
         since = max(self._placed_at, self._unacknowledged_since)
         return max(since + self._limits.patience_s - mono, 0.0)
