@@ -36,11 +36,11 @@ SEARCHED_ROWS_A_ROW = 1000
 """What trying one group costs of the budget, even if nothing fits: this much, and one more for so
 many rows held. Making an attempt costs 1."""
 
-DECISION_INSTANCES_MAX = 250
-ONE_BY_ONE_MAX = 32
+DECISION_INSTANCES_MAX = 128
+ONE_BY_ONE_MAX = 24
 """Instances of one group that are placed at once, and those for which rows have to be chosen one
-after another: a decision takes 2 ms at most with 10,000 agents. The rest follows in the same step,
-when it is the group's turn again and the budget lasts."""
+after another, so that a decision takes no more than 2 ms with 10,000 agents. The rest follows in
+the same step, when it is the group's turn again and the budget lasts."""
 
 UNTRIED_MAX = 500
 """Groups looked at to tell whether any of them may still use what is left of a row."""

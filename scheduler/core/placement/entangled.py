@@ -99,7 +99,8 @@ def choose(
         taken[row] += 1
         room[at] -= 1
         if room[at]:
-            rank[line] += ranking.step(rows[at : at + 1], np.array([taken[row]]))[0]
+            if not ranking.settled:
+                rank[line] += ranking.step(rows[at : at + 1], np.array([taken[row]]))[0]
         elif at + 1 < ends[line]:
             heads[line] = at + 1
             grade[line] += disliking[at + 1] - disliking[at]

@@ -105,11 +105,11 @@ def _useful(
             grade -= one.scores_at(codes, tally.by_code[codes])
         if chain[0].level is not None:
             grade += tally.by_code[codes] * _span(candidates.disliking, chain)
-    order = _sorted(grade, heads, len(candidates.rows))
     if outer:
+        order = _sorted(grade, heads, len(candidates.rows))
         return _turns(outer[0].tally.codes[candidates.rows[heads]], order) < count
-    useful = np.zeros(len(heads), np.bool_)
-    useful[order[:count]] = True
+    keys = (grade - grade.min()) * len(candidates.rows) + heads
+    useful: Mask = keys < np.partition(keys, count)[count]
     return useful
 
 
