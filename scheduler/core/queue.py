@@ -258,9 +258,11 @@ class Queue:
             # One more of what waits already may use no agent that the others may not; but a place
             # that one of them has left may count for all, where constraints count.
             self.woken[group.job] = group.role
+        awake = group.awake
         group.active[index] = None
         self._count += 1
-        self._rouse(group)
+        if not awake:
+            self._rouse(group)
 
     def _rouse(self, group: Waiting) -> None:
         self._leave(group)
