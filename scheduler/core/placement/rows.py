@@ -56,7 +56,7 @@ NO_KEY = np.iinfo(np.int64).max
 COLUMN_NAMES = (*SCALAR_NAMES, PORTS)
 COLUMN_OF = {name: at for at, name in enumerate(COLUMN_NAMES)}
 NOTHING = [0] * len(COLUMN_NAMES)
-_RANKED = ("cpus", "mem", "gpus")
+_CPUS, _MEM, _GPUS = (COLUMN_OF[name] for name in ("cpus", "mem", "gpus"))
 
 
 class Row:
@@ -320,7 +320,8 @@ class Rows:
         """Sort again. `_keys` are right but for the changed rows, and a stable sort of what is
         nearly sorted is cheap, more so of the part within which rows only moved. With the row in
         the low bits no two keys are the same."""
-        cpus, mem, gpus = (self._free[COLUMN_OF[name], changed] for name in _RANKED)
+        free = self._free[:, changed]
+        cpus, mem, gpus = free[_CPUS], free[_MEM], free[_GPUS]
         score = np.minimum(cpus * CPU_MILLI_IN_MEM_MILLI + mem, FREE_MAX - 1)
         score[gpus > 0] += FREE_MAX
         keys = (score << ROW_BITS) | changed
