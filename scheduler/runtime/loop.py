@@ -72,15 +72,19 @@ class EngineLoop:
 
     def _next(self, more: bool, mono: float) -> tuple[Sequence[Event], Budget]:
         """What came, or the placing that the last step left out for it, whatever came meanwhile."""
-        unacknowledged = self._outbox.acknowledgements_held
-        makes_way = self._pace.patience_s(unacknowledged + len(self._mailbox), mono) > 0
+        makes_way = self._pace.patience_s(self._held + len(self._mailbox), mono) > 0
         budget = self._pace.budget(self._outbox.launches_held)
         if more and self._places_next and not makes_way and budget.launches:
             return (), budget
         events = self._mailbox.take(self._limits.events_a_step)
         updates = sum(type(event) is StatusUpdated for event in events)
-        self._pace.count(updates, mono, unacknowledged)
-        return events, NOTHING_PLACED if updates or (unacknowledged and makes_way) else budget
+        self._pace.count(updates, mono, self._outbox.acknowledgements_held)
+        return events, NOTHING_PLACED if updates or makes_way else budget
+
+    @property
+    def _held(self) -> int:
+        """What placing makes way for, of what the store has still to take."""
+        return self._outbox.acknowledgements_held + self._outbox.launches_held
 
     async def _until_due(self, more: bool, wake_at: float | None) -> None:
         """Returns when there is something to do, and not before the store has caught up."""
@@ -96,11 +100,9 @@ class EngineLoop:
         await self._wait(None if wake_at is None else max(0.0, wake_at - mono))
 
     async def _make_way(self) -> None:
-        """Before placing: until those updates that came one by one are acknowledged, and written,
-        or it has been long enough; then for what may be on its way."""
-        while pause_s := self._pace.patience_s(
-            self._outbox.acknowledgements_held, self._clock().mono
-        ):
+        """Before placing beside updates that come one by one: until nothing is held, and what has
+        left is written, or it has been long enough; then for what may be on its way."""
+        while pause_s := self._pace.patience_s(self._held, self._clock().mono):
             await self._wait(pause_s)
             if len(self._mailbox):
                 return

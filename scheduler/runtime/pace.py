@@ -1,7 +1,8 @@
 """How much the next step may place, so that an update that comes alone does not wait for it.
 
 Updates that come one by one are waited for: then steps place little, and none places while an
-update is not acknowledged, for `patience_s` at most, so that a slow store cannot stop placing. When
+update is not acknowledged, nor while launches of the last one are under way to the store, where an
+update would wait behind them; for `patience_s` at most, as a slow store must not stop placing. When
 none come, or floods (each task launched says that it runs), large steps cost least and nobody is
 served better by small ones. Told apart by their number in a second, on the loop's clock.
 
@@ -26,7 +27,6 @@ class LoopLimits(msgspec.Struct, frozen=True):
     writes_held_max: int = 100_000
     updates_alone_max: int = 500
     rows_alone: int = 50
-    launches_held_alone: int = 100
     patience_s: float = 0.005
 
 
@@ -59,10 +59,8 @@ class Pace:
     def budget(self, launches_held: int) -> Budget:
         """For a step that places. Nothing while too many launches wait for the store."""
         limits = self._limits
-        rows, held_max = limits.rows_a_step, limits.launches_held_max
-        if self.alone:
-            rows, held_max = limits.rows_alone, limits.launches_held_alone
-        return Budget(rows=rows, launches=max(held_max - launches_held, 0))
+        rows = limits.rows_alone if self.alone else limits.rows_a_step
+        return Budget(rows=rows, launches=max(limits.launches_held_max - launches_held, 0))
 
     def placed(self, mono: float) -> None:
         self._placed_at = mono

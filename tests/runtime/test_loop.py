@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import cast
 
-from scheduler.core.effects import Acknowledge, Call, Step
+from scheduler.core.effects import Accept, Acknowledge, Call, Launch, Step
 from scheduler.core.engine import Engine
 from scheduler.core.events import (
     CallEnded,
@@ -16,14 +16,14 @@ from scheduler.core.events import (
     StatusUpdated,
     TaskState,
 )
-from scheduler.core.model.ids import FrameworkId, TaskId
+from scheduler.core.model.ids import AgentId, FrameworkId, JobId, OfferId, TaskId, Uid
 from scheduler.core.policy import Budget
 from scheduler.core.records import FrameworkRecord, Put
 from scheduler.runtime.loop import EngineLoop
 from scheduler.runtime.mailbox import Mailbox
 from scheduler.runtime.outbox import Outbox
 from scheduler.runtime.pace import LoopLimits
-from tests.builders import a_status
+from tests.builders import a_status, a_template
 from tests.runtime.fakes import HeldStore
 
 DEADLINE_S = 10.0
@@ -37,11 +37,12 @@ def an_update() -> StatusUpdated:
 
 
 class PlacingEngine:
-    """Acknowledges updates; each step asks for another one. `handled` are its steps: the number of
-    updates, and of instances that it might place."""
+    """Acknowledges updates, and places `launches` where it may; each step asks for another one.
+    `handled` are its steps: the number of updates, and of instances that it might place."""
 
     def __init__(self) -> None:
         self.handled: list[tuple[int, int]] = []
+        self.launches = 0
         self.before_each: Callable[[], None] = lambda: None
 
     def start(self, now: Now) -> Step:
@@ -51,6 +52,8 @@ class PlacingEngine:
         self.before_each()
         updates = [event for event in events if isinstance(event, StatusUpdated)]
         self.handled.append((len(updates), min(budget.rows, budget.launches)))
+        if budget.launches and self.launches:
+            return Step(writes=(WRITE,) * self.launches, calls=(self._accept(),), more=True)
         return Step(
             writes=(WRITE,) * bool(updates),
             calls=tuple(
@@ -59,6 +62,12 @@ class PlacingEngine:
             ),
             more=True,
         )
+
+    def _accept(self) -> Accept:
+        launch = Launch(
+            TaskId("t"), JobId("t"), 0, AgentId("S"), Uid("u"), 1, a_template(), (), (), ()
+        )  # fmt: skip
+        return Accept(CallId(2), (OfferId("o"),), (launch,) * self.launches, 1.0)
 
 
 class Scene:
@@ -153,3 +162,20 @@ async def test_a_slow_store_does_not_keep_placing_waiting_for_long() -> None:
             scene.mono += 2 * LIMITS.patience_s
             assert await scene.steps(1) == [(0, LIMITS.rows_alone)]
         assert scene.acknowledged == []
+
+
+async def test_beside_updates_that_come_alone_launches_are_placed_when_the_last_are_stored() -> (
+    None
+):
+    """An update would wait behind those that are under way."""
+    async with running(open_gate=False) as scene:
+        scene.mailbox.put(an_update())
+        await scene.steps(1)
+        scene.engine.launches = 1
+        scene.store.let_through()
+        assert await scene.steps(1) == [(0, LIMITS.rows_alone)]
+        assert scene.store.launches == [WRITE]
+        scene.mailbox.put(ANSWER)
+        assert await scene.steps(1) == [(0, 0)]
+        scene.store.let_through()
+        assert await scene.steps(1) == [(0, LIMITS.rows_alone)]

@@ -28,7 +28,7 @@ def test_steps_place_little_while_updates_come_one_by_one() -> None:
     for updates_a_second in (3, 200, 900):
         pace, _ = paced(updates_a_second, for_s=3.0)
         budget = pace.budget(launches_held=0)
-        assert (budget.rows, budget.launches) == (LIMITS.rows_alone, LIMITS.launches_held_alone)
+        assert (budget.rows, budget.launches) == (LIMITS.rows_alone, LIMITS.launches_held_max)
 
 
 def test_steps_place_much_in_a_flood_of_updates() -> None:
@@ -54,8 +54,6 @@ def test_nothing_is_launched_while_too_much_waits_for_the_store() -> None:
     pace = Pace(LIMITS)
     assert pace.budget(launches_held=LIMITS.launches_held_max - 10).launches == 10
     assert pace.budget(launches_held=LIMITS.launches_held_max + 10).launches == 0
-    pace, _ = paced(updates_a_second=200, for_s=1.0)
-    assert pace.budget(launches_held=LIMITS.launches_held_alone).launches == 0
 
 
 def test_placing_makes_way_for_an_update_but_not_for_long() -> None:
