@@ -321,9 +321,9 @@ class Attempts:
         wait for its answer. Kills that the old stream took begin anew as well."""
         self._kills.clear()
         for job in self._desk.state.jobs.values():
-            for instance in list(job.instances.values()):
-                if any(attempt.state in AWAY for attempt in instance.live):
-                    self.plan(job, instance.index)
+            if any(job.counts[state] for state in AWAY):
+                self._desk.queue.discard_job(job.id)
+                self._desk.plan_all(job.id)
 
     # --- launches --------------------------------------------------------------------------------
 
@@ -364,9 +364,10 @@ class Attempts:
 
     # --- after loading ---------------------------------------------------------------------------
 
-    def resume(self, job: Job, instance: Instance) -> None:
+    def resume(self, job: Job, index: int) -> None:
         """Take up an instance as it was stored: its watches are in memory only."""
-        for attempt in instance.live:
+        instance = job.instances.get(index)
+        for attempt in instance.live if instance is not None else ():
             if attempt.state is AttemptState.LAUNCHING:
                 self.launches.add(attempt.task_id)
             elif attempt.state in AWAY:

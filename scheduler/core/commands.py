@@ -3,6 +3,8 @@
 The answer says that the wish is stored; tasks follow it in later steps.
 """
 
+from collections import deque
+
 import msgspec
 
 from scheduler.core.attempts import Attempts
@@ -183,7 +185,7 @@ class Commands:
     def _store(self, record: JobRecord, kind: NoticeKind) -> None:
         self._desk.store(record)
         self._desk.step.notice(kind, job=record.spec.job)
-        plan_all(self._desk, record.spec.job)
+        self._desk.plan_all(record.spec.job)
 
     def _answer(
         self, ticket: Ticket, verdict: Verdict, detail: str = "", version: int | None = None
@@ -213,17 +215,6 @@ def refusal_of(desk: Desk, spec: JobSpec) -> tuple[Verdict, str] | None:
     return None
 
 
-def plan_all(desk: Desk, job_id: JobId) -> None:
-    """Plan every instance of a job, over as many steps as it takes."""
-    job = desk.state.jobs[job_id]
-    beyond = [index for index in job.instances if index >= job.spec.instances]
-    job.todo.clear()
-    job.todo.extend(range(job.spec.instances))
-    job.todo.extend(beyond)
-    desk.unplanned[job_id] = None
-    desk.rolling[job_id] = None
-
-
 class Endings:
     """Jobs that have nothing left to do: ended batches, and jobs that were deleted.
 
@@ -231,16 +222,19 @@ class Endings:
     known to be left over; a job without its instances' records would make task ids that were used
     before. So the instances' go only when the job's own is surely gone: a call that has ended,
     sent or not, proves that what was written before it is durable. `_leaving` are this step's,
-    `_swept_by` those that wait for their call."""
+    `_swept_by` those that wait for their call, `_gone` those whose records may go now."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._kept: dict[JobId, None] = {}
         self._leaving: list[InstanceKey] = []
         self._swept_by: dict[CallId, list[InstanceKey]] = {}
+        self._gone: deque[InstanceKey] = deque()
 
     def resume(self) -> None:
-        """After loading: those that ended first are the first to be forgotten again."""
+        """After loading: those that ended first are the first to be forgotten again. What jobs left
+        that a crash kept from going goes now."""
+        self._gone.extend(self._desk.state.take_orphans())
         ended = [j for j in self._desk.state.jobs.values() if j.record.ended_at is not None]
         for job in sorted(ended, key=lambda job: job.record.ended_at or 0.0):
             self.keep(job)
@@ -304,9 +298,15 @@ class Endings:
             step.call(Reconcile(call, ((SWEEP_MARKER, MARKER_AGENT),)))
 
     def on_call_ended(self, call: CallId) -> None:
-        """A job of the same name may have come meanwhile; what it has written stays."""
+        self._gone.extend(self._swept_by.pop(call, ()))
+
+    def clear(self, rows: int) -> bool:
+        """Remove what has gone; True when some is left for the next step. A job of the same name
+        may have come meanwhile; what it has written stays."""
         state = self._desk.state
-        for key in self._swept_by.pop(call, ()):
+        for _ in range(min(rows, len(self._gone))):
+            key = self._gone.popleft()
             job = state.jobs.get(key.job)
             if job is None or key.instance not in job.instances:
                 self._desk.remove(key)
+        return bool(self._gone)

@@ -41,6 +41,8 @@ class Desk:
         self.now = Now(0.0, 0.0)
         self.rolling: dict[JobId, None] = {}
         self.unplanned: dict[JobId, None] = {}
+        self.resuming: set[JobId] = set()
+        """Jobs of which some instances were loaded and have not been looked at since."""
         self.touched: dict[JobId, None] = {}
         """Jobs whose instances changed in this step: they may have ended."""
         self._calls = 0
@@ -57,6 +59,14 @@ class Desk:
     def remove(self, key: RecordKey) -> None:
         self.state.remove(key)
         self.step.remove(key)
+
+    def plan_all(self, job_id: JobId) -> None:
+        """Plan every instance of a job, over as many steps as it takes; those first that wait."""
+        job = self.state.jobs[job_id]
+        job.todo.clear()
+        job.todo.extend(job.lacking_first())
+        self.unplanned[job_id] = None
+        self.rolling[job_id] = None
 
     def mono_of(self, wall: float) -> float:
         """When a stored wall time has surely come, on the clock of the deadlines."""

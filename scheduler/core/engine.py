@@ -7,13 +7,13 @@ matching stop at the budget and go on in the next call (`Step.more`). Whoever ca
 the time, performs the Step's effects in order, and hands their outcomes back as events.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
 from scheduler.core.agent_health import AgentHealth
 from scheduler.core.attempts import Attempts
-from scheduler.core.commands import Commands, Endings, plan_all
+from scheduler.core.commands import Commands, Endings
 from scheduler.core.deadlines import Due, Entry
 from scheduler.core.desk import Desk
 from scheduler.core.effects import NoticeKind, Step, Verdict, Wanted
@@ -49,7 +49,7 @@ from scheduler.core.offers import Offers
 from scheduler.core.placing import Placing
 from scheduler.core.policy import Budget, Policy
 from scheduler.core.queue import Queue
-from scheduler.core.reconcile import is_marker
+from scheduler.core.reconcile import Question, is_marker
 from scheduler.core.records import FRAMEWORK, FrameworkRecord, Put, Record, Remove, Write
 from scheduler.core.state import State
 from scheduler.core.state_views import Connection, StateViews
@@ -105,21 +105,18 @@ class Engine:
                     self._desk.state.remove(key)
 
     def start(self, now: Now) -> Step:
-        """Take up what was loaded: watches, unfinished replacements, leftovers of deleted jobs."""
+        """Take up what was loaded. Watches, unfinished replacements and what deleted jobs have left
+        follow in later steps, instance by instance."""
         desk = self._desk
         desk.now = now
         desk.open_step()
-        for key in desk.state.left_over():
-            desk.remove(key)
         self._endings.resume()
         self._health.resume()
-        for job in desk.state.jobs.values():
-            for instance in job.instances.values():
-                self._attempts.resume(job, instance)
         # What waits is planned before all that only has to be looked at, which may take many steps.
         jobs = desk.state.jobs
         for job_id in sorted(jobs, key=lambda job_id: not jobs[job_id].lacks_tasks):
-            plan_all(desk, job_id)
+            desk.plan_all(job_id)
+            desk.resuming.add(job_id)
         self._endings.sweep()
         self.views.connection = Connection(lost_at=now.wall)
         return desk.step.finish(now.mono, more=True)
@@ -156,11 +153,12 @@ class Engine:
         for entry in desk.deadlines.pop_due(now.mono, DEADLINES_A_STEP_MAX):
             self._wake(entry)
         more = self._plan(budget.rows)
+        more |= self._endings.clear(budget.rows)
         for job_id in list(desk.rolling):
             self._attempts.roll(job_id)
         desk.rolling.clear()
         if desk.connected:
-            more |= desk.reconciliation.emit(step)
+            desk.reconciliation.emit(step)
         self._count_shares()
         held = self._placing.match(budget)
         self._offers.settle(keep=held or bool(desk.store_refusing))
@@ -191,9 +189,16 @@ class Engine:
                 if rows <= 0:
                     return True
                 rows -= 1
-                self._attempts.plan(job, job.todo.popleft())
+                index = job.todo.popleft()
+                if job_id in desk.resuming:
+                    self._attempts.resume(job, index)
+                self._attempts.plan(job, index)
             del desk.unplanned[job_id]
             desk.touched[job_id] = None
+            if job_id in desk.resuming:
+                desk.resuming.remove(job_id)
+                if job is not None and job.rolling:
+                    desk.rolling[job_id] = None
         return False
 
     # --- events ----------------------------------------------------------------------------------
@@ -270,20 +275,18 @@ class Engine:
         if not armed:
             self._wishes.arm()
         desk.reconciliation.forget()
-        live = self._live_attempts()
-        desk.reconciliation.unconfirmed = {task for task, _ in live}
-        desk.reconciliation.begin(live, implicit=True)
+        desk.reconciliation.begin_anew(self._live_attempts())
         self._attempts.stream_began()
         self._reconcile_after(desk.reconciliation.retry_s())
         desk.step.notice(NoticeKind.CONNECTED, text=event.master_url)
 
-    def _live_attempts(self) -> list[tuple[TaskId, AgentId]]:
-        return [
-            (attempt.task_id, attempt.agent_id)
-            for job in self._desk.state.jobs.values()
-            for instance in job.instances.values()
-            for attempt in instance.live
-        ]
+    def _live_attempts(self) -> Iterator[Question]:
+        """As it is when the next is asked for; of jobs and instances that come meanwhile, none."""
+        for job in list(self._desk.state.jobs.values()):
+            for index in list(job.instances) if job.live else ():
+                instance = job.instances.get(index)
+                for attempt in instance.live if instance is not None else ():
+                    yield attempt.task_id, attempt.agent_id
 
     def _on_disconnected(self, event: Disconnected) -> None:
         desk = self._desk
@@ -324,6 +327,7 @@ class Engine:
         desk = self._desk
         self._placing.on_call_ended(event)
         self._endings.on_call_ended(event.call_id)
+        desk.reconciliation.on_call_ended(event.call_id)
         self._wishes.on_call_ended(event)
         framework = desk.state.framework
         if event.outcome is CallOutcome.SENT:
@@ -376,7 +380,9 @@ class Engine:
         policy = desk.policy.reconcile
         if not desk.connected:
             return
-        if reconciliation.unanswered:
+        if reconciliation.asking:
+            pause_s = reconciliation.retry_s()  # the master takes its time
+        elif reconciliation.unanswered:
             reconciliation.begin(list(reconciliation.unanswered.items()), implicit=False)
             pause_s = reconciliation.retry_s()
         elif reconciliation.tries:

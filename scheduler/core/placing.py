@@ -190,6 +190,7 @@ class Placing:
         )
         desk.queue.discard(InstanceKey(job.id, index))
         self._attempts.launches.add(attempt.task_id)
+        desk.reconciliation.launched(attempt.task_id)
         desk.step.notice(
             NoticeKind.TASK_CHANGED, job=job.id, task_id=attempt.task_id, state=attempt.state
         )

@@ -44,7 +44,8 @@ class ReconcilePolicy(msgspec.Struct, frozen=True):
     retry_s_initial: float = 10.0
     retry_s_max: float = 300.0
     batch: int = 1000
-    batches_a_step: int = 10
+    calls_under_way: int = 2
+    """Of so many tasks each. More of them would only make others wait longer."""
 
 
 class EndedPolicy(msgspec.Struct, frozen=True):

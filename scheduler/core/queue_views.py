@@ -154,10 +154,10 @@ class QueueViews:
     def _unconfirmed(self, job: Job) -> int:
         """Instances whose task the present master has not spoken of: they are not replaced."""
         reconciliation = self._desk.reconciliation
-        if not reconciliation.unconfirmed:
+        if reconciliation.all_confirmed:
             return 0
         return sum(
-            any(attempt.task_id in reconciliation.unconfirmed for attempt in instance.live)
+            any(not reconciliation.confirmed(attempt.task_id) for attempt in instance.live)
             for instance in job.instances.values()
         )
 

@@ -12,7 +12,6 @@ from scheduler.core.model.ids import (
     InstanceKey,
     JobId,
     TaskId,
-    Uid,
     parse_task_id,
 )
 from scheduler.core.model.instance import Attempt, Instance
@@ -33,8 +32,8 @@ class Found(NamedTuple):
 
 
 class State:
-    """Records may arrive in any order: instances whose job is not here yet wait in `orphans`.
-    `avoided` are the agents on which nothing is placed."""
+    """Records may arrive in any order: instances whose job is not here yet, or is another one of
+    the same name, wait in `orphans`. `avoided` are the agents on which nothing is placed."""
 
     def __init__(self) -> None:
         self.framework: FrameworkRecord | None = None
@@ -48,10 +47,10 @@ class State:
         match record:
             case Instance():  # first, as nearly all records are
                 job = self.jobs.get(record.job)
-                if job is None:
-                    self.orphans[record.key] = record
-                else:
+                if job is not None and _is_of(record, job):
                     job.set_instance(record)
+                else:
+                    self.orphans[record.key] = record
             case JobRecord():
                 self._apply_job(record)
             case FrameworkRecord():
@@ -94,30 +93,29 @@ class State:
                     return Found(job, instance, attempt)
         return None
 
-    def left_over(self) -> list[InstanceKey]:
-        """Records of instances whose job is gone, or is another one of the same name: a deletion
-        that a crash cut short leaves them."""
-        strangers = [
-            instance.key
-            for job in self.jobs.values()
-            for instance in job.instances.values()
-            if any(_uid_of(a) != job.record.uid for a in (*instance.live, *instance.ended))
-        ]
-        return [*self.orphans, *strangers]
+    def take_orphans(self) -> list[InstanceKey]:
+        """The records of instances whose job is gone, or is another one of the same name: a
+        deletion that a crash cut short leaves them. They are the caller's to remove."""
+        orphans = list(self.orphans)
+        self.orphans.clear()
+        return orphans
 
     def _apply_job(self, record: JobRecord) -> None:
         job = self.jobs.get(record.spec.job)
         if job is None or job.spec is not record.spec:
             self.neighbours.put(record.spec)
-        if job is not None:
+        if job is not None and job.record.uid == record.uid:
             job.set_record(record)
             return
+        if job is not None:
+            self.orphans |= {instance.key: instance for instance in job.instances.values()}
         job = Job(record)
         self.jobs[job.id] = job
         for key in [key for key in self.orphans if key.job == job.id]:
-            job.set_instance(self.orphans.pop(key))
+            if _is_of(self.orphans[key], job):
+                job.set_instance(self.orphans.pop(key))
 
 
-def _uid_of(attempt: Attempt) -> Uid | None:
-    parts = parse_task_id(attempt.task_id)
-    return parts.uid if parts is not None else None
+def _is_of(instance: Instance, job: Job) -> bool:
+    attempts = instance.live or instance.ended
+    return not attempts or attempts[0].task_id.endswith(job.ending)

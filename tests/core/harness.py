@@ -90,7 +90,10 @@ class Harness:
             rounds += 1
             assert rounds < 10_000, "the engine never comes to rest"
             step = self._step(())
-        for call in self.calls[before:]:
+        ended = before
+        while ended < len(self.calls):  # the end of one may bring others
+            call = self.calls[ended]
+            ended += 1
             if isinstance(call, Reconcile):
                 self._step([CallEnded(call.call_id, CallOutcome.SENT)])
             elif isinstance(call, UpdateFramework):

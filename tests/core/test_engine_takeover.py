@@ -7,10 +7,11 @@ from scheduler.core.effects import Accept, Decline, Reconcile
 from scheduler.core.engine import Engine
 from scheduler.core.events import Disconnected, Now, OffersMade, Subscribed, TaskState
 from scheduler.core.model.ids import FrameworkId, JobId, MasterId, TaskId
+from scheduler.core.model.instance import Instance
 from scheduler.core.model.job import Restart, Unreachable
 from scheduler.core.policy import Budget, Policy
 from scheduler.core.reconcile import MARKER_AGENT
-from scheduler.core.records import FRAMEWORK, FrameworkRecord, JobRecord
+from scheduler.core.records import FRAMEWORK, FrameworkRecord, JobRecord, Remove
 from tests.builders import ROLE, a_batch, a_service, a_status, a_template, an_agent, an_offer
 from tests.core.harness import Harness, connected, running
 
@@ -76,11 +77,11 @@ def test_with_what_a_framework_was_registered_is_kept_whatever_is_said_later() -
     assert (framework.user, framework.checkpoint) == ("web", True)
 
 
-def test_first_everything_then_each_task_then_the_marker() -> None:
+def test_first_each_task_then_everything_then_the_marker() -> None:
     harness, tasks = running(a_service(instances=2))
     other = harness.restart()
     other.subscribe()
-    assert asked(other) == [[], list(tasks), ["marker"]]
+    assert asked(other) == [list(tasks), [], ["marker"]]
     other.answer_marker()
     assert "reconcile.ended" in other.notices
 
@@ -319,6 +320,32 @@ def test_work_that_waits_is_planned_before_what_has_its_tasks(waiting_first: boo
     assert [
         launch.job for call in step.calls if isinstance(call, Accept) for launch in call.launches
     ] == ["waiting"]
+
+
+def test_of_one_job_the_instance_that_waits_is_planned_before_those_that_have_their_tasks() -> None:
+    harness, _ = running(a_service(instances=30, template=a_template(cpus=100)))
+    harness.scale("web", 31)
+    engine = Engine(harness.policy, term=2, seed=1)
+    engine.load(harness.stored.values())
+    engine.start(harness.now)
+    offer = OffersMade((an_offer("early", an_agent("a9")),))
+    step = engine.handle(harness.now, [SUBSCRIBED, offer], Budget(rows=1))
+    [accept] = [call for call in step.calls if isinstance(call, Accept)]
+    assert [launch.index for launch in accept.launches] == [30]
+
+
+def test_what_a_deleted_job_has_left_is_removed_within_the_budget() -> None:
+    harness, _ = running(a_service(instances=30, template=a_template(cpus=100)))
+    left = [record for record in harness.stored.values() if isinstance(record, Instance)]
+    engine = Engine(harness.policy, term=2, seed=1)
+    engine.load(left)
+    step = engine.start(harness.now)
+    removed = [step.writes]
+    while step.more:
+        step = engine.handle(harness.now, [], Budget(rows=10))
+        removed.append(step.writes)
+    assert max(map(len, removed)) == 10
+    assert sorted(sum(removed, ()), key=str) == sorted((Remove(r.key) for r in left), key=str)
 
 
 def test_a_takeover_in_which_nothing_waits_asks_for_no_offers() -> None:

@@ -113,7 +113,7 @@ def test_no_restored_record_knows_a_task_or_a_uid_of_before(
     state = State()
     for record in made.records:
         state.apply(record)
-    assert not state.left_over()
+    assert not state.take_orphans()
     for record in records:
         if isinstance(record, Instance):
             for attempt in (*record.live, *record.ended):

@@ -91,16 +91,32 @@ def test_an_id_that_is_not_ours_is_not_found(task: str) -> None:
 def test_an_instance_without_its_job_is_left_over() -> None:
     state = State()
     state.apply(an_instance(0))
-    assert state.left_over() == [InstanceKey(WEB, 0)]
-    state.remove(InstanceKey(WEB, 0))
-    assert state.left_over() == []
+    assert state.take_orphans() == [InstanceKey(WEB, 0)]
+    assert state.take_orphans() == []
 
 
 def test_an_instance_of_a_deleted_job_of_the_same_name_is_left_over() -> None:
     state = State()
-    state.apply(a_record(a_service(), uid="u2"))
-    state.apply(an_instance(0, AttemptState.FAILED, uid="u1"))
-    assert state.left_over() == [InstanceKey(WEB, 0)]
+    records: list[Record] = [
+        a_record(a_service(), uid="u2"),
+        an_instance(0, AttemptState.FAILED, uid="u1"),
+    ]
+    for order in itertools.permutations(records):
+        state = State()
+        for record in order:
+            state.apply(record)
+        assert state.jobs[WEB].instances == {}
+        assert state.take_orphans() == [InstanceKey(WEB, 0)]
+
+
+def test_another_job_of_the_same_name_does_not_take_over_instances() -> None:
+    state = State()
+    state.apply(a_record(a_service(instances=2)))
+    state.apply(an_instance(0))
+    state.apply(a_record(a_service(instances=2), uid="u2"))
+    state.apply(an_instance(1, uid="u2"))
+    assert list(state.jobs[WEB].instances) == [1]
+    assert state.take_orphans() == [InstanceKey(WEB, 0)]
 
 
 def test_removing_everything_leaves_nothing() -> None:

@@ -7,7 +7,7 @@ derived from the job.
 from collections import Counter, deque
 from collections.abc import Mapping
 
-from scheduler.core.model.instance import AttemptState, Instance, Outcome
+from scheduler.core.model.instance import Attempt, AttemptState, Instance, Outcome
 from scheduler.core.model.job import Kind
 from scheduler.core.placement.group import counted_attributes
 from scheduler.core.records import Desired, JobRecord
@@ -16,13 +16,15 @@ from scheduler.core.records import Desired, JobRecord
 class Job:
     """`todo` holds the indexes that are to be planned; `rolling` is set while attempts of an older
     template may be left to replace, `rollout` then says how that goes, `halted` that it does not
-    go on by itself. `counted_by` are the attributes whose values the job's placement counts."""
+    go on by itself. `counted_by` are the attributes whose values the job's placement counts. The
+    ids of the job's tasks have its `ending`, those of another job of the same name have not."""
 
     __slots__ = (
         "_placed",
         "_wanted",
         "counted_by",
         "counts",
+        "ending",
         "halted",
         "id",
         "instances",
@@ -40,6 +42,7 @@ class Job:
         self.record = record
         self.id = record.spec.job
         self.spec = record.spec
+        self.ending = f".{record.uid}"
         self.instances: dict[int, Instance] = {}
         self.todo: deque[int] = deque()
         self.rolling = False
@@ -130,6 +133,19 @@ class Job:
         """Some wanted instance has neither a live task nor an outcome, planned yet or not."""
         never_attempted = self.spec.instances - self.known if self.runs else 0
         return never_attempted > 0 or self.counts[AttemptState.QUEUED] > 0
+
+    def lacking_first(self) -> list[int]:
+        """The indexes of all instances, wanted or there; first those without a task."""
+        indexes = list(range(self.spec.instances))
+        if self.instances and self.lacks_tasks:
+            indexes.sort(key=lambda index: bool(self._live_of(index)))
+        if len(self.instances) > self.known:
+            indexes += [index for index in self.instances if index >= self.spec.instances]
+        return indexes
+
+    def _live_of(self, index: int) -> tuple[Attempt, ...]:
+        instance = self.instances.get(index)
+        return instance.live if instance is not None else ()
 
     @property
     def ended(self) -> bool:
