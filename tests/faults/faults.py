@@ -14,6 +14,7 @@ from tests.faults.instance import ETCD_ANSWERS_LATE_S, Instance
 from tests.faults.masters import SESSION_S, Elected
 from tests.faults.stage import Stage
 from tests.faults.taps import Tap
+from tests.support.etcd_cluster import EtcdMember
 from tests.support.waiting import wait_until
 
 Fault = Callable[[Stage, Random], None]
@@ -168,7 +169,7 @@ def etcd_slow(stage: Stage, random: Random) -> None:
 
 
 def etcd_member_killed(stage: Stage, random: Random) -> None:
-    member = random.choice(stage.etcd.members)
+    member = _a_member(stage, random)
     member.kill()
     time.sleep(random.uniform(1.0, SURELY_ENDED_S))
     member.start()
@@ -176,10 +177,17 @@ def etcd_member_killed(stage: Stage, random: Random) -> None:
 
 
 def etcd_member_hangs(stage: Stage, random: Random) -> None:
-    member = random.choice(stage.etcd.members)
+    member = _a_member(stage, random)
     member.pause()
     time.sleep(random.uniform(1.0, SURELY_ENDED_S))
     member.resume()
+
+
+def _a_member(stage: Stage, random: Random) -> EtcdMember:
+    """Most times the one that the leader talks to."""
+    taps = stage.await_leader().etcd_taps
+    talked_to = max(range(len(taps)), key=lambda number: taps[number].last_at)
+    return random.choice([*stage.etcd.members, *[stage.etcd.members[talked_to]] * 3])
 
 
 def etcd_without_quorum(stage: Stage, random: Random) -> None:
@@ -244,7 +252,7 @@ def all_at_once(stage: Stage, random: Random) -> None:
     member = random.choice(stage.etcd.members)
     other = random.choice([one for one in stage.instances if one is not leader])
     hurts = [
-        leader.kill,
+        random.choice([leader.kill, leader.pause]),
         member.pause,
         lambda: stage.taps.hold(*other.way.taps),
         lambda: stage.taps.refuse(*random.choice(stage.instances).etcd_taps),
@@ -254,6 +262,8 @@ def all_at_once(stage: Stage, random: Random) -> None:
     for hurt in hurts:
         hurt()
         time.sleep(random.uniform(0.0, 1.0))
+    if isinstance(stage.master, Elected):
+        zookeeper_killed(stage, random)
     time.sleep(random.uniform(0.0, SURELY_ENDED_S))
 
 
@@ -308,7 +318,9 @@ ON_REAL_MESOS: Final[dict[str, Fault]] = {
         zookeeper_killed,
         leader_killed,
         leader_paused,
+        leader_cut_off_from_etcd,
         leader_cut_off_from_master,
+        leader_cut_off_from_both,
         rolling_restart,
         all_at_once,
     )

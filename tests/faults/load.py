@@ -36,8 +36,11 @@ def is_batch(job: str) -> bool:
 class Load:
     """Runs while its context is open; leaving it waits until every request was answered."""
 
-    def __init__(self, apis: Sequence[RestClient], seed: int, pause_s: float) -> None:
-        self._users = [User(apis, f"u{number}", seed, pause_s) for number in range(USERS)]
+    def __init__(
+        self, apis: Sequence[RestClient], seed: int, pause_s: float, name: str = "u"
+    ) -> None:
+        """`name` is what its users' and their jobs' names begin with."""
+        self._users = [User(apis, f"{name}{number}", seed, pause_s) for number in range(USERS)]
 
     def __enter__(self) -> Self:
         for user in self._users:
@@ -55,6 +58,12 @@ class Load:
         for user in self._users:
             user.join(END_S)
             assert not user.is_alive() or error is not None, "a request is never answered"
+
+    def give_up(self) -> None:
+        """Nobody is there any more to answer."""
+        for user in self._users:
+            user.given_up.set()
+            user.stop.set()
 
     @property
     def requests(self) -> dict[str, list[Request]]:
@@ -82,6 +91,7 @@ class User(threading.Thread):
     def __init__(self, apis: Sequence[RestClient], name: str, seed: int, pause_s: float) -> None:
         super().__init__(name=name, daemon=True)
         self.stop = threading.Event()
+        self.given_up = threading.Event()
         self.requests: dict[str, list[Request]] = defaultdict(list)
         self.wished: dict[str, Wish] = {}
         self._apis = apis
@@ -133,7 +143,7 @@ class User(threading.Thread):
     def _ask(self, job: str, wish: Wish, method: str, path: str, body: Any) -> None:
         """Again and again until it is done: what a script of a user's would do."""
         self.wished[job] = wish
-        while True:
+        while not self.given_up.is_set():
             api = self._random.choice(self._apis)
             sent = time.monotonic()
             outcome = _outcome(api, wish, method, path, body)

@@ -60,6 +60,12 @@ class Tap:
         self._serving: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
+    @property
+    def last_at(self) -> float:
+        """When something last went by."""
+        chunks = [connection.chunks[-1] for connection in self.connections if connection.chunks]
+        return max((chunk.at for chunk in chunks), default=0.0)
+
     async def listen(self) -> None:
         self._server = await asyncio.start_server(self._accept, self._host, 0)
         port = self._server.sockets[0].getsockname()[1]

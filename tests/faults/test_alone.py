@@ -27,6 +27,13 @@ REFUSED_S_MAX: Final = 30.0
 FULL_S_MAX: Final = 3.0
 ENDS_S_MAX: Final = 90.0
 EXIT_FRAMEWORK_TAKEN: Final = 13
+WEB: Final = {
+    "job": "web",
+    "kind": "service",
+    "instances": 5,
+    "command": "exec sleep 1000",
+    "resources": {"cpus": 0.1, "mem": "32MiB"},
+}
 
 pytestmark = [
     pytest.mark.slow,
@@ -92,45 +99,57 @@ def test_a_full_disk_loses_nothing_even_if_the_daemon_dies_of_it(
         assert violations_on_the_wire(evidence_of(between, master, load)) == []
 
 
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_two_daemons_with_one_framework_id_do_not_fight_for_ever(
-    tmp_path: Path, taps: Taps, master: Emulated
+    seed: int, tmp_path: Path, taps: Taps, master: Emulated
 ) -> None:
-    """Each takes the stream from the other; one of them gives up and says why. Tasks run on."""
-    setting, between, _ = master.join("either", taps)
-    with (
-        DaemonProcess(tmp_path / "one", {"master": setting}) as one,
-        DaemonProcess(tmp_path / "other", {"master": setting}) as other,
-    ):
+    """Each takes the stream from the other, while both have users; one of them gives up and says
+    why. Its tasks run on, and the users of the other get all that they wish."""
+    ways = {name: master.join(name, taps) for name in ("one", "other")}
+    one, other = (
+        DaemonProcess(
+            tmp_path / name,
+            {"master": way.setting, "offers": {"revive_interval_min": "200ms"}},
+        )
+        for name, way in ways.items()
+    )
+    with one, other:
         one.start()
         framework_id = one.wait_until_connected()
-        service = {
-            "job": "web",
-            "kind": "service",
-            "instances": 5,
-            "command": "exec sleep 1000",
-            "resources": {"cpus": 0.1, "mem": "32MiB"},
-        }
-        one.api.apply(service)
+        one.api.apply(WEB)
         running = wait_until(
-            lambda: _all_running(master, framework_id, 5), "the tasks to run", REFUSED_S_MAX
+            lambda: _all_running(master, framework_id), "the tasks to run", REFUSED_S_MAX
         )
         with (
             closing(sqlite3.connect(one.store)) as stored,
             closing(sqlite3.connect(other.store)) as copy,
         ):
             stored.backup(copy)
-        other.start()
-        wait_until(lambda: not (one.alive() and other.alive()), "one to end", ENDS_S_MAX)
-        ended, left = (one, other) if other.alive() else (other, one)
-        assert ended.wait_for_end() == EXIT_FRAMEWORK_TAKEN
-        assert "another scheduler uses this framework id" in ended.said()
-        assert left.wait_until_connected() == framework_id
-        stays(lambda: master.framework(framework_id).running("web") == running, "tasks", 1.0)
-    seen = sorted(said for each in connections(between) for said in said_on(each))
-    assert violations_on_the_wire(Evidence("", said=seen, lives=master.lives([]))) == []
+        with Load([one.api], seed, master.pause_s, "one") as ones:
+            ones.await_work()
+            other.start()
+            with Load([other.api], seed, master.pause_s, "other") as others:
+                wait_until(lambda: not (one.alive() and other.alive()), "one to end", ENDS_S_MAX)
+                ended, left = (one, other) if other.alive() else (other, one)
+                lost, served = (ones, others) if left is other else (others, ones)
+                lost.give_up()
+                assert ended.wait_for_end() == EXIT_FRAMEWORK_TAKEN
+                assert "another scheduler uses this framework id" in ended.said()
+                assert left.wait_until_connected() == framework_id
+                served.await_work()
+        wait_until(lambda: as_wished(served, master, left.api), "all to be as declared", SETTLED_S)
+        stays(lambda: _all_running(master, framework_id) == running, "tasks", 1.0)
+        evidence = evidence_of(
+            [tap for way in ways.values() for tap in way.masters], master, served
+        )
+    assert violations_on_the_wire(evidence) == []
+    kills = [
+        (said.daemon, task) for said in evidence.said if said.kind == "KILL" for task in said.tasks
+    ]
+    assert [kill for kill in kills if not kill[1].startswith(kill[0])] == []
 
 
-def _all_running(master: Emulated, framework_id: str, count: int) -> list[str]:
+def _all_running(master: Emulated, framework_id: str) -> list[str]:
     running = master.framework(framework_id).running("web")
-    assert len(running) == count
+    assert len(running) == WEB["instances"]
     return running
