@@ -16,7 +16,7 @@ from scheduler.runtime.protocols import Front, LeaderInfo
 
 LOOK_S: Final = 0.5
 """So soon a new leader is asked."""
-AGAIN_S: Final = 5.0
+AGAIN_S: Final = 10.0
 """So soon one is asked again that did not take it."""
 SURE_S: Final = 60.0
 """For so long the answer of one that did is believed."""
