@@ -72,7 +72,7 @@ class EngineLoop:
 
     def _next(self, more: bool, mono: float) -> tuple[Sequence[Event], Budget]:
         """What came, or the placing that the last step left out for it, whatever came meanwhile."""
-        makes_way = self._pace.patience_s(self._held + len(self._mailbox), mono) > 0
+        makes_way = self._patience_s(mono, coming=len(self._mailbox)) > 0
         budget = self._pace.budget(self._outbox.launches_held)
         if more and self._places_next and not makes_way and budget.launches:
             return (), budget
@@ -81,10 +81,9 @@ class EngineLoop:
         self._pace.count(updates, mono, self._outbox.acknowledgements_held)
         return events, NOTHING_PLACED if updates or makes_way else budget
 
-    @property
-    def _held(self) -> int:
-        """What placing makes way for, of what the store has still to take."""
-        return self._outbox.acknowledgements_held + self._outbox.launches_held
+    def _patience_s(self, mono: float, *, coming: int = 0) -> float:
+        held = self._outbox
+        return self._pace.patience_s(held.acknowledgements_held + coming, held.launches_held, mono)
 
     async def _until_due(self, more: bool, wake_at: float | None) -> None:
         """Returns when there is something to do, and not before the store has caught up."""
@@ -102,7 +101,7 @@ class EngineLoop:
     async def _make_way(self) -> None:
         """Before placing beside updates that come one by one: until nothing is held, and what has
         left is written, or it has been long enough; then for what may be on its way."""
-        while pause_s := self._pace.patience_s(self._held, self._clock().mono):
+        while pause_s := self._patience_s(self._clock().mono):
             await self._wait(pause_s)
             if len(self._mailbox):
                 return

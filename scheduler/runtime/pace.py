@@ -2,7 +2,7 @@
 
 Updates that come one by one are waited for: then steps place little, and none places while an
 update is not acknowledged, nor while launches of the last one are under way to the store, where an
-update would wait behind them; for `patience_s` at most, as a slow store must not stop placing. When
+update would wait behind them. It waits for a limited time: a slow store must not stop placing. When
 none come, or floods (each task launched says that it runs), large steps cost least and nobody is
 served better by small ones. Told apart by their number in a second, on the loop's clock.
 
@@ -27,7 +27,9 @@ class LoopLimits(msgspec.Struct, frozen=True):
     writes_held_max: int = 100_000
     updates_alone_max: int = 500
     rows_alone: int = 50
-    patience_s: float = 0.005
+    patience_s: float = 0.003
+    patience_for_launches_s: float = 0.0015
+    """About what an embedded store needs for a small step; one across a network is kept busy."""
 
 
 class Pace:
@@ -65,9 +67,12 @@ class Pace:
     def placed(self, mono: float) -> None:
         self._placed_at = mono
 
-    def patience_s(self, waiting: int, mono: float) -> float:
-        """For how long placing still makes way, if that is for anybody."""
-        if not (waiting and self.alone):
+    def patience_s(self, updates: int, launches_held: int, mono: float) -> float:
+        """For how long placing still makes way: for so many updates that are not acknowledged, or
+        else for launches."""
+        if not self.alone or not (updates or launches_held):
             return 0.0
+        if not updates:
+            return max(self._placed_at + self._limits.patience_for_launches_s - mono, 0.0)
         since = max(self._placed_at, self._unacknowledged_since)
         return max(since + self._limits.patience_s - mono, 0.0)

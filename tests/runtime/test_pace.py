@@ -59,20 +59,29 @@ def test_nothing_is_launched_while_too_much_waits_for_the_store() -> None:
 def test_placing_makes_way_for_an_update_but_not_for_long() -> None:
     pace, mono = paced(updates_a_second=200, for_s=1.0)
     pace.placed(mono)
-    assert pace.patience_s(1, mono) == pytest.approx(LIMITS.patience_s)
-    assert pace.patience_s(1, mono + LIMITS.patience_s + 0.001) == 0.0
-    assert pace.patience_s(0, mono) == 0.0
+    assert pace.patience_s(1, 0, mono) == pytest.approx(LIMITS.patience_s)
+    assert pace.patience_s(1, 0, mono + LIMITS.patience_s + 0.001) == 0.0
+    assert pace.patience_s(0, 0, mono) == 0.0
+
+
+def test_placing_makes_way_for_launches_for_a_shorter_time() -> None:
+    pace, mono = paced(updates_a_second=200, for_s=1.0)
+    pace.placed(mono)
+    assert pace.patience_s(0, 50, mono) == pytest.approx(LIMITS.patience_for_launches_s)
+    assert pace.patience_s(1, 50, mono) == pytest.approx(LIMITS.patience_s)
+    assert pace.patience_s(0, 50, mono + LIMITS.patience_for_launches_s + 0.001) == 0.0
+    assert Pace(LIMITS).patience_s(0, 2_000, mono) == 0.0
 
 
 def test_an_update_that_comes_alone_has_all_patience_and_others_after_it_have_not() -> None:
     pace, mono = paced(updates_a_second=200, for_s=1.0)
-    assert pace.patience_s(1, mono) == pytest.approx(LIMITS.patience_s)
+    assert pace.patience_s(1, 0, mono) == pytest.approx(LIMITS.patience_s)
     half_s = LIMITS.patience_s / 2
     pace.count(1, mono + half_s, 1)
-    assert pace.patience_s(2, mono + half_s) == pytest.approx(half_s)
+    assert pace.patience_s(2, 0, mono + half_s) == pytest.approx(half_s)
 
 
 def test_placing_makes_no_way_for_floods() -> None:
     pace, mono = paced(updates_a_second=5_000, for_s=1.0)
     pace.placed(mono)
-    assert pace.patience_s(500, mono) == 0.0
+    assert pace.patience_s(500, 0, mono) == 0.0
