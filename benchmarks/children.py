@@ -49,10 +49,10 @@ class Wave(NamedTuple):
 
 
 class Takeover(NamedTuple):
-    """When the first ACCEPT came (monotonic), and how many tasks had been reconciled until then."""
+    """When the first ACCEPT came (monotonic), and the load master's CPU until then."""
 
     accepted_at: float
-    reconciled: int
+    cpu_s: float
 
 
 class Child:
@@ -170,9 +170,10 @@ class LoadMaster(Child):
         self.process.stdin.write(f"{command}\n".encode())
 
     def takeover(self, heir: Child) -> Takeover:
-        """Waits until an instance that took over has launched what waited."""
+        """Waits until an instance that took over has launched what waited, and has asked about all
+        tasks."""
         line = self._line(WAVE_DEADLINE_S, self, heir)
-        return Takeover(line["accepted"], line["statuses"])
+        return Takeover(line["accepted"], line["cpu_s"])
 
     def _line(self, deadline_s: float, *alive: Child) -> Document:
         pipe = self.process.stdout

@@ -9,18 +9,18 @@ import contextlib
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
-from benchmarks.children import BenchmarkFailed, Daemon, LoadMaster
+from benchmarks.children import Daemon, LoadMaster
 from benchmarks.etcd import etcd
-from benchmarks.launch_path import launched
+from benchmarks.launch_path import MASTER_CPU_SHARE_MAX, launched
 from benchmarks.values import Benchmark, Figures, Floor, Load
 
 TTL_S: Final = 3.0
-TAKEOVERS: Final = 3
-"""Takeovers a round, of each kind; the figure is their median."""
+TAKEOVERS: Final = 2
+"""Takeovers a round, of each kind, so ten in five rounds; a round's figure is their median."""
 
 SMALL: Final = Load(agents=1_000, tasks=10_000)
 LARGE: Final = Load(agents=10_000, tasks=100_000)
@@ -32,7 +32,7 @@ def benchmarks() -> dict[str, Benchmark]:
     about = f"a leader killed or told to stop, to the heir's first ACCEPT; a lease of {TTL_S:g} s"
     return {
         "failover": Benchmark(run, SMALL, about, _floors(TTL_S + 1.5)),
-        "failover-large": Benchmark(run, LARGE, about, _floors(TTL_S + 3.0), on_request=True),
+        "failover-large": Benchmark(run, LARGE, about, _floors(TTL_S + 3.0)),
     }
 
 
@@ -47,12 +47,26 @@ def run(load: Load, takeovers: int = TAKEOVERS) -> Figures:
         resigned = [_takeover(master, pair, load, n, Daemon.stop) for n in later]
     return Figures(
         {
-            KILLED: statistics.median(killed) * 1e3,
-            "killed: the slowest, ms": max(killed) * 1e3,
-            RESIGNED: statistics.median(resigned) * 1e3,
-            "resigned: the slowest, ms": max(resigned) * 1e3,
-        }
+            KILLED: statistics.median([one.seconds for one in killed]) * 1e3,
+            "killed: the slowest, ms": max(one.seconds for one in killed) * 1e3,
+            RESIGNED: statistics.median([one.seconds for one in resigned]) * 1e3,
+            "resigned: the slowest, ms": max(one.seconds for one in resigned) * 1e3,
+        },
+        _master_kept_up(killed) and _master_kept_up(resigned),
     )
+
+
+class Timed(NamedTuple):
+    """`master_cpu_s` is the load master's, from the leader's end to the heir's first ACCEPT."""
+
+    seconds: float
+    master_cpu_s: float
+
+
+def _master_kept_up(takeovers: Sequence[Timed]) -> bool:
+    """Judged over what is measured: later it answers for all tasks as fast as it is asked."""
+    seconds = sum(one.seconds for one in takeovers)
+    return sum(one.master_cpu_s for one in takeovers) <= MASTER_CPU_SHARE_MAX * seconds
 
 
 Pair = list[Daemon]
@@ -77,23 +91,22 @@ def _pair(load: Load) -> Iterator[tuple[LoadMaster, Pair]]:
 
 def _takeover(
     master: LoadMaster, pair: Pair, load: Load, number: int, end: Callable[[Daemon], None]
-) -> float:
-    """Seconds; afterwards the other one leads, and the one that ended follows it."""
+) -> Timed:
+    """Afterwards the other one leads, and the one that ended follows it."""
     leader, heir = pair
     leader.apply(_waiting(number))
     running = load.tasks + number
     heir.wait_for(lambda status: _follows(status, running), "to know what waits")
+    cpu_before_s = master.cpu_s()
     began = time.monotonic()
     end(leader)
     takeover = master.takeover(heir)
     pair.reverse()
     heir.wait_for(lambda status: _runs(status, running + 1), "to have launched what waited")
     heir.wait_for(lambda status: not status["reconciling"], "to be reconciled")
-    if takeover.reconciled < 1:
-        raise BenchmarkFailed("the heir launched without asking what became of the tasks")
     leader.run()
     leader.wait_for(lambda status: _runs(status, running + 1), "to follow again")
-    return takeover.accepted_at - began
+    return Timed(takeover.accepted_at - began, takeover.cpu_s - cpu_before_s)
 
 
 def _runs(status: dict[str, object], tasks: int) -> bool:

@@ -12,9 +12,9 @@ It speaks with whoever started it by lines. On standard output, JSON:
     {"listening": port}      it serves
     {"wave": "running", …}   each task was launched and its update acknowledged; see `Wave.result`
     {"wave": "finished", …}  the same of the updates that `storm` asked for
-    {"accepted": seconds, "statuses": n}
-                             after a takeover a task was launched, at this monotonic time, and so
-                             many tasks had been reconciled until then
+    {"accepted": seconds, "cpu_s": seconds}
+                             after a takeover a task was launched, at this monotonic time, when the
+                             master had used so much CPU; told when all tasks have been asked about
 
     {"trickle": n, "p50_s": seconds, "p99_s": seconds}
                              the updates of `trickle`, from written to acknowledged
@@ -176,6 +176,7 @@ class LoadMaster:
         self._statuses = 0
         self._added = 0  # agents, to those that were there from the beginning
         self._takes_over = False
+        self._takeover: dict[str, object] | None = None
         self._reconciled = 0
         self._trickle: Trickle | None = None
         self._batch: Batch | None = None
@@ -239,9 +240,9 @@ class LoadMaster:
             self._offered.pop(offer_id.value, None)
             if self._batch is not None:
                 self._batch.accepted(offer_id.value)
-        if self._takes_over:
-            self._takes_over = False
-            _tell({"accepted": time.monotonic(), "statuses": self._reconciled})
+        if self._takes_over and self._takeover is None:
+            self._takeover = {"accepted": time.monotonic(), "cpu_s": _cpu_s()}
+            self._tell_takeover()
         records = bytearray()
         agents: dict[str, None] = {}
         for operation in accept.operations:
@@ -278,8 +279,15 @@ class LoadMaster:
             known = task_id in self._running
             state = mesos_v1_pb2.TASK_RUNNING if known else mesos_v1_pb2.TASK_UNKNOWN
             records += self._record(_status(task_id, agent_id, state))
-        self._reconciled += len(asked or self._running)
         self._write(bytes(records))
+        self._reconciled += len(asked or self._running)
+        self._tell_takeover()
+
+    def _tell_takeover(self) -> None:
+        """An heir that launches, but does not ask what became of the tasks, is no heir."""
+        if self._takes_over and self._takeover is not None and self._reconciled >= self._tasks:
+            self._takes_over = False
+            _tell(self._takeover)
 
     # --- what the master says --------------------------------------------------------------------
 
@@ -365,6 +373,7 @@ class LoadMaster:
 
     def _offer_one_more(self) -> None:
         self._takes_over = True
+        self._takeover = None
         self._reconciled = 0
         agent_id = f"load-S{self._agents + self._added}"
         self._added += 1
