@@ -2,7 +2,8 @@
 and what was declined, when its time is over or at a REVIVE. It says TASK_RUNNING of each task,
 answers RECONCILE, and counts what comes back. Raw protocol (httptools, protobuf, and JSON for a
 scheduler that speaks it), in a process of its own, so that it costs little beside the scheduler
-under test. It checks nothing of the protocol: that is the emulator's business.
+under test. It ends when a task is launched twice, or an update acknowledged that was not to be (a
+second time, or none that was sent), and checks nothing else: that is the emulator's business.
 
 Whoever subscribes after the first wave is another instance of the same scheduler that takes over:
 it is offered one more agent, with room for one task.
@@ -16,8 +17,9 @@ It speaks with whoever started it by lines. On standard output, JSON:
                              after a takeover a task was launched, at this monotonic time, when the
                              master had used so much CPU; told when all tasks have been asked about
 
-    {"trickle": n, "p50_s": seconds, "p99_s": seconds}
-                             the updates of `trickle`, from written to acknowledged
+    {"trickle": n, "p50_s": seconds, "p99_s": seconds, "seconds": …, "cpu_s": …}
+                             the updates of `trickle`, from written to acknowledged; how long it
+                             lasted, and what the load master itself needed meanwhile
     {"placed": n, "seconds": seconds, "first_s": …, "p50_s": …, "p99_s": …}
                              all that `offer` offered has been launched: from its first offer to the
                              last ACCEPT, to the first, and from each offer to the ACCEPT of it
@@ -36,11 +38,12 @@ On standard input, and it ends with it:
 import argparse
 import asyncio
 import json
+import os
 import resource
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from typing import cast
+from typing import NoReturn, cast
 
 import httptools
 import uvloop
@@ -78,11 +81,14 @@ class Wave:
         self._unsent -= 1
         self._unacknowledged.add(uuid)
 
-    def ends_with(self, uuid: bytes) -> bool:
-        """True when this acknowledgement was the last one missing."""
-        if uuid not in self._unacknowledged:
-            return False
-        self._unacknowledged.remove(uuid)
+    def acknowledged(self, uuid: bytes) -> bool:
+        """Whether this acknowledgement was missing."""
+        missing = uuid in self._unacknowledged
+        self._unacknowledged.discard(uuid)
+        return missing
+
+    @property
+    def over(self) -> bool:
         return not self._unsent and not self._unacknowledged
 
     def result(self) -> dict[str, object]:
@@ -100,6 +106,8 @@ class Trickle:
 
     def __init__(self) -> None:
         self._sent: dict[bytes, float] = {}
+        self._began = time.perf_counter()
+        self._cpu_before = _cpu_s()
         self.closed = False
         """No more will be sent."""
         self._latencies_s: list[float] = []
@@ -107,17 +115,25 @@ class Trickle:
     def sent(self, uuid: bytes) -> None:
         self._sent[uuid] = time.perf_counter()
 
-    def acknowledged(self, uuid: bytes) -> None:
+    def acknowledged(self, uuid: bytes) -> bool:
+        """Whether this acknowledgement was missing."""
         sent = self._sent.pop(uuid, None)
-        if sent is not None:
-            self._latencies_s.append(time.perf_counter() - sent)
+        if sent is None:
+            return False
+        self._latencies_s.append(time.perf_counter() - sent)
+        return True
 
     @property
     def over(self) -> bool:
         return self.closed and not self._sent
 
     def result(self) -> dict[str, object]:
-        return {"trickle": len(self._latencies_s), **_percentiles(self._latencies_s)}
+        return {
+            "trickle": len(self._latencies_s),
+            "seconds": time.perf_counter() - self._began,
+            "cpu_s": _cpu_s() - self._cpu_before,
+            **_percentiles(self._latencies_s),
+        }
 
 
 class Batch:
@@ -249,7 +265,7 @@ class LoadMaster:
             for task in operation.launch.task_infos:
                 task_id, agent_id = task.task_id.value, task.agent_id.value
                 if task_id in self._running or (self._batch and task_id in self._batch.tasks):
-                    sys.exit(f"launched twice: {task_id}")
+                    _end(f"launched twice: {task_id}")
                 self._free[agent_id] -= 1
                 agents[agent_id] = None
                 if self._batch is not None:
@@ -263,13 +279,16 @@ class LoadMaster:
         self._write(bytes(records))
 
     def _acknowledged(self, uuid: bytes) -> None:
-        if self._trickle is not None:
-            self._trickle.acknowledged(uuid)
-            if self._trickle.over:
-                _tell(self._trickle.result())
+        trickle, wave = self._trickle, self._wave
+        if trickle is not None and trickle.acknowledged(uuid):
+            if trickle.over:
+                _tell(trickle.result())
                 self._trickle = None
-        if self._wave is not None and self._wave.ends_with(uuid):
-            _tell(self._wave.result())
+        elif wave is not None and wave.acknowledged(uuid):
+            if wave.over:
+                _tell(wave.result())
+        else:
+            _end(f"acknowledged twice, or never sent: {uuid.hex()}")
 
     def _reconcile(self, reconcile: scheduler_pb2.Call.Reconcile) -> None:
         """As masters do: without a uuid, and of all tasks where none are named."""
@@ -407,6 +426,12 @@ def _cpu_s() -> float:
     return usage.ru_utime + usage.ru_stime
 
 
+def _end(why: str) -> NoReturn:
+    """At once: uvloop lets no SystemExit out of what a connection calls."""
+    print(why, file=sys.stderr, flush=True)
+    os._exit(1)
+
+
 def _offer_id(number: int) -> str:
     return f"load-O{number}"
 
@@ -502,7 +527,7 @@ async def serve(host: str, agents: int, tasks: int) -> None:
                 case [b"offer", agents_, tasks_, an_event, pause_ms]:
                     master.offer(int(agents_), int(tasks_), int(an_event), int(pause_ms) / 1000)
                 case other:
-                    sys.exit(f"not understood: {other}")
+                    _end(f"not understood: {other}")
 
 
 def main() -> None:

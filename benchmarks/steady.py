@@ -5,9 +5,9 @@ memory a task, memory left by tasks long gone, and updates that come in the midd
 import time
 from typing import Final
 
-from benchmarks.children import BenchmarkFailed
+from benchmarks.children import BenchmarkFailed, Wave
 from benchmarks.forgotten import grown_bytes
-from benchmarks.launch_path import connected, launched
+from benchmarks.launch_path import connected, launched, master_kept_up
 from benchmarks.values import Benchmark, Figures, Floor, Load
 
 IDLE_S: Final = 20.0
@@ -112,5 +112,6 @@ def latency(load: Load) -> Figures:
             "while placing, p99, ms": busy["p99_s"] * 1e3,
             LATENCY: busy["p99_s"] / quiet["p99_s"],
             "placed meanwhile, tasks/s": placed["placed"] / placed["seconds"],
-        }
+        },
+        master_kept_up(Wave(busy["trickle"], busy["seconds"], busy["cpu_s"])),
     )

@@ -1,9 +1,11 @@
 """Small rounds with a real daemon; what fails is told, and no child outlives its benchmark."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,8 @@ import pytest
 from benchmarks import launch_path
 from benchmarks.children import PROJECT_ROOT, BenchmarkFailed, Daemon, LoadMaster
 from benchmarks.values import Figures, Load
+from benchmarks.wire import PROTOBUF
+from scheduler.mesos.proto.scheduler_pb2 import Call
 from tests.support.waiting import wait_until
 
 LOAD = Load(agents=10, tasks=200)
@@ -45,6 +49,20 @@ def test_a_load_master_that_ends_is_told(tmp_path: Path) -> None:
         os.kill(master.process.pid, signal.SIGKILL)
         with pytest.raises(BenchmarkFailed, match="the load master ended with -9"):
             master.wave(daemon)
+
+
+def test_an_acknowledgement_of_nothing_that_was_sent_ends_the_round(tmp_path: Path) -> None:
+    call = Call(type=Call.ACKNOWLEDGE)
+    call.acknowledge.agent_id.value = "load-S0"
+    call.acknowledge.task_id.value = "load.0"
+    call.acknowledge.uuid = b"never sent"
+    headers = {"Content-Type": PROTOBUF.content_type.decode()}
+    with LoadMaster(tmp_path, 1, 1) as master:
+        request = urllib.request.Request(master.url, call.SerializeToString(), headers)
+        with contextlib.suppress(OSError):  # it may end before it answers
+            urllib.request.urlopen(request, timeout=10.0).close()
+        with pytest.raises(BenchmarkFailed, match="acknowledged twice, or never sent"):
+            master.wave(master)
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
