@@ -12,7 +12,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from functools import partial
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
 import uvloop
@@ -46,9 +46,14 @@ log = structlog.get_logger()
 
 OnListening = Callable[[str], None]
 
+SWITCH_S: Final = 0.000_5
+"""After which a thread may insist on its turn at the interpreter. The store's thread needs one for
+each of its steps, so with Python's 5 ms a busy loop would keep an update that is being stored."""
+
 
 def run_daemon(settings: Settings) -> int:
     """Runs until it is told to stop; gives the exit code."""
+    sys.setswitchinterval(SWITCH_S)
     logs.configure(settings.log.level, settings.log.format)
     exit_code = 0
     try:

@@ -27,9 +27,10 @@ class LoopLimits(msgspec.Struct, frozen=True):
     writes_held_max: int = 100_000
     updates_alone_max: int = 500
     rows_alone: int = 50
-    patience_s: float = 0.003
-    patience_for_launches_s: float = 0.0015
-    """About what an embedded store needs for a small step; one across a network is kept busy."""
+    patience_s: float = 0.005
+    patience_for_launches_s: float = 0.003
+    """More than an embedded store needs for a small step: were placing to go on beside its commit,
+    both would take longer, and an update would wait for both. One across a network is kept busy."""
 
 
 class Pace:

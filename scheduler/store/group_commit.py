@@ -49,6 +49,11 @@ class GroupCommit:
         """Writes that wait for a transaction; a key that was written twice counts twice."""
         return sum(len(part.values) for part in chain(self._first, self._launches))
 
+    @property
+    def only_launches(self) -> bool:
+        """Nothing else waits."""
+        return not self._first
+
     def add(
         self, values: dict[str, bytes | None], done: Callable[[], None], *, launches: bool
     ) -> None:

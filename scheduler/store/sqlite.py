@@ -27,6 +27,9 @@ PAGE_RECORDS = 5_000
 YIELD_EVERY_S = 0.002
 YIELD_S = 0.000_05
 
+TURNS = 3
+"""Of the event loop: what lies in a socket takes so many until it is submitted."""
+
 RETRY_S_MIN = 0.2
 RETRY_S_MAX = 5.0
 
@@ -75,13 +78,21 @@ class SqliteStore:
         removed or replaced: what is pending then stays undone."""
         while True:
             await self._submitted.wait()
-            while (transaction := self._in_flight or self._waiting.next()) is not None:
+            while (transaction := self._in_flight or await self._next()) is not None:
                 self._in_flight = transaction
                 await self._commit(transaction.values, refusing, recovered)
                 self._in_flight = None
                 for done in transaction.dones:
                     done()
             self._submitted.clear()
+
+    async def _next(self) -> Transaction | None:
+        """The next one. Launches make way for what has arrived while they were placed, a status
+        perhaps, which would have to wait for all of their transaction."""
+        if self._waiting.only_launches:
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+        return self._waiting.next()
 
     async def _commit(
         self, values: Values, refusing: Callable[[str], None], recovered: Callable[[], None]

@@ -82,6 +82,19 @@ async def test_pending_counts_what_is_not_durable_yet(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_status_read_a_moment_later_goes_before_launches(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "offerd.db")
+    await store.open()
+    async with running(store) as run:
+        launches = [Put(samples.instance(index)) for index in range(50)]
+        run.submit(launches, "launches", launches=True)
+        await asyncio.sleep(0)  # the store has its turn
+        run.submit([Put(samples.instance(100))], "status")
+        await run.until_all_done()
+        assert run.said == ["status", "launches"]
+    await store.close()
+
+
 async def test_a_file_of_another_program_is_left_alone(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
     await change(file, "CREATE TABLE songs (title)")
