@@ -51,8 +51,8 @@ class GroupCommit:
 
     @property
     def only_launches(self) -> bool:
-        """Nothing else waits."""
-        return not self._first
+        """Launches wait, and nothing else."""
+        return bool(self._launches) and not self._first
 
     def add(
         self, values: dict[str, bytes | None], done: Callable[[], None], *, launches: bool

@@ -56,6 +56,7 @@ def test_what_waits_of_a_class_shares_a_transaction(scene: Scene) -> None:
 
 
 def test_a_lone_status_leaves_alone_and_the_launches_with_the_next(scene: Scene) -> None:
+    assert not scene.queue.only_launches
     scene.submit("launches", *paths("l", 100), launches=True)
     assert scene.queue.only_launches
     scene.submit("status", "s")
