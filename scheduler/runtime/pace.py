@@ -26,7 +26,7 @@ class LoopLimits(msgspec.Struct, frozen=True):
     launches_held_max: int = 2000
     writes_held_max: int = 100_000
     updates_alone_max: int = 500
-    rows_alone: int = 50
+    rows_alone: int = 35
     patience_s: float = 0.005
     patience_for_launches_s: float = 0.003
     """More than an embedded store needs for a small step: were placing to go on beside its commit,
